@@ -1,0 +1,17 @@
+"""ksim: what a Linux host's kernel failures cost in downtime, and which setting would bring it back sooner.
+
+The map. A floor imports only from floors below it; siblings on floor 3 never import each other.
+
+    0 words      units, source, errors
+    1 pure       linux (what Linux does), chance (laws, addressed draws), evidence (paths, ledger)
+    2 model      a scenario file becomes one lifecycle graph: faults and strategies, one file each
+    3 readers    macro (SimPy processes walk the graph), exact (semi-Markov theory solves it)
+    4 study      replications, estimates with intervals, comparisons, results on disk
+    5 people     report (tables, figures), cli
+
+The path of data:  scenario.toml -> model.loader -> model.compose -> Lifecycle
+                   -> macro.walker -> Path -> evidence.ledger -> study.measures -> rows
+                   -> exact.solve                             -> study.measures -> rows
+"""
+
+__version__ = "0.1.0"

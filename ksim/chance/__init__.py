@@ -1,0 +1,1 @@
+"""Floor 1: chance. Laws of durations, addressed random numbers, and functions with the same bits everywhere."""

@@ -1,0 +1,408 @@
+"""Laws of durations: quantile(u) for drawing, survival(t) and moments for solving.
+
+A law is a frozen value. ``quantile`` and ``survival`` take and return float64 arrays; durations are in
+seconds. ``parse_law`` reads the texts of scenario files; they are parsed, never evaluated:
+
+    90 s                                constant
+    exponential(mean=30 s)              lognormal(mean=300 s, sigma=0.5)   lognormal(median=69 min, sigma=1.25)
+    weibull(shape=0.75, mean=4380 h)    uniform(5 s, 30 s)                 loguniform(1 ms, 1 s)
+    empirical(1.2 s, 3.4 s, 5 s)        each value with the same probability
+
+Every law has one uniform per draw and a weakly increasing quantile: a longer phase under the same uniform
+stays longer, which is what makes common random numbers work.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ksim.chance import portable
+from ksim.chance.portable import Array
+from ksim.errors import UnitError, nearest
+from ksim.units import duration_s
+
+
+class Law(Protocol):
+    """A distribution of a duration in seconds."""
+
+    @property
+    def mean(self) -> float: ...
+    @property
+    def second_moment(self) -> float: ...
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        """Times of positive probability, increasing (empty for a continuous law)."""
+        ...
+
+    def quantile(self, u: Array) -> Array: ...
+    def survival(self, t: Array) -> Array:
+        """P(duration > t)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """Always ``value`` seconds."""
+
+    value: float
+    rate = None
+
+    @property
+    def mean(self) -> float:
+        return self.value
+
+    @property
+    def second_moment(self) -> float:
+        return self.value * self.value
+
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        return (self.value,)
+
+    def quantile(self, u: Array) -> Array:
+        return np.full(u.shape, self.value)
+
+    def survival(self, t: Array) -> Array:
+        return np.where(t < self.value, 1.0, 0.0)
+
+    def __str__(self) -> str:
+        return f"{self.value:.15g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """Memoryless, with the given mean in seconds."""
+
+    mean: float
+    atoms = ()
+
+    @property
+    def second_moment(self) -> float:
+        return 2.0 * self.mean * self.mean
+
+    def quantile(self, u: Array) -> Array:
+        return -self.mean * portable.log(1.0 - u)
+
+    def survival(self, t: Array) -> Array:
+        return portable.exp(-np.maximum(t, 0.0) / self.mean)
+
+    def __str__(self) -> str:
+        return f"exponential(mean={self.mean:.15g} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class LogNormal:
+    """ln(duration / median) is normal with standard deviation ``sigma`` > 0."""
+
+    median: float
+    sigma: float
+    atoms = ()
+
+    @property
+    def mean(self) -> float:
+        return self.median * float(portable.exp(np.array(0.5 * self.sigma**2)))
+
+    @property
+    def second_moment(self) -> float:
+        return self.median**2 * float(portable.exp(np.array(2.0 * self.sigma**2)))
+
+    def quantile(self, u: Array) -> Array:
+        return self.median * portable.exp(self.sigma * portable.normal_quantile(u))
+
+    def survival(self, t: Array) -> Array:
+        ratio = np.maximum(t, 5e-324) / self.median
+        upper = portable.normal_survival(portable.log(np.maximum(ratio, 1e-300)) / self.sigma)
+        return np.where(t > 0.0, upper, 1.0)
+
+    def __str__(self) -> str:
+        return f"lognormal(median={self.median:.15g} s, sigma={self.sigma:.15g})"
+
+
+@dataclass(frozen=True, slots=True)
+class Weibull:
+    """P(duration > t) = exp(-(t / scale)^shape); shape < 1: the hazard falls with age."""
+
+    scale: float
+    shape: float
+    atoms = ()
+
+    @property
+    def mean(self) -> float:
+        return self.scale * portable.gamma(1.0 + 1.0 / self.shape)
+
+    @property
+    def second_moment(self) -> float:
+        return self.scale**2 * portable.gamma(1.0 + 2.0 / self.shape)
+
+    def quantile(self, u: Array) -> Array:
+        return self.scale * portable.power(-portable.log(1.0 - u), 1.0 / self.shape)
+
+    def survival(self, t: Array) -> Array:
+        return portable.exp(-portable.power(np.maximum(t, 0.0) / self.scale, self.shape))
+
+    def __str__(self) -> str:
+        return f"weibull(shape={self.shape:.15g}, scale={self.scale:.15g} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Evenly between ``low`` and ``high``."""
+
+    low: float
+    high: float
+    atoms = ()
+
+    @property
+    def mean(self) -> float:
+        return 0.5 * (self.low + self.high)
+
+    @property
+    def second_moment(self) -> float:
+        return (self.low * self.low + self.low * self.high + self.high * self.high) / 3.0
+
+    def quantile(self, u: Array) -> Array:
+        return self.low + u * (self.high - self.low)
+
+    def survival(self, t: Array) -> Array:
+        return np.clip((self.high - t) / (self.high - self.low), 0.0, 1.0)
+
+    def __str__(self) -> str:
+        return f"uniform({self.low:.15g} s, {self.high:.15g} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class LogUniform:
+    """The logarithm is evenly spread between ln ``low`` and ln ``high``, 0 < low < high."""
+
+    low: float
+    high: float
+    atoms = ()
+
+    @property
+    def _span(self) -> float:
+        return float(portable.log(np.array(self.high / self.low)))
+
+    @property
+    def mean(self) -> float:
+        return (self.high - self.low) / self._span
+
+    @property
+    def second_moment(self) -> float:
+        return (self.high**2 - self.low**2) / (2.0 * self._span)
+
+    def quantile(self, u: Array) -> Array:
+        return self.low * portable.exp(u * self._span)
+
+    def survival(self, t: Array) -> Array:
+        inside = np.clip(t, self.low, self.high)
+        return portable.log(self.high / inside) / self._span
+
+    def __str__(self) -> str:
+        return f"loguniform({self.low:.15g} s, {self.high:.15g} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Empirical:
+    """One of ``values`` (sorted), each with the same probability: measurements as they stand."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return math.fsum(self.values) / len(self.values)
+
+    @property
+    def second_moment(self) -> float:
+        return math.fsum(v * v for v in self.values) / len(self.values)
+
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        return tuple(sorted(set(self.values)))
+
+    def quantile(self, u: Array) -> Array:
+        n = len(self.values)
+        return np.array(self.values)[np.minimum((u * n).astype(np.int64), n - 1)]
+
+    def survival(self, t: Array) -> Array:
+        above = len(self.values) - np.searchsorted(np.array(self.values), t, side="right")
+        return above / len(self.values)
+
+    def __str__(self) -> str:
+        return f"empirical({', '.join(f'{v:.15g} s' for v in self.values)})"
+
+
+def variance(law: Law) -> float:
+    """Variance in s^2; never below zero by rounding."""
+    return max(0.0, law.second_moment - law.mean**2)
+
+
+def scaled(law: Law, factor: float) -> Law:
+    """The law of ``factor`` times the duration."""
+    match law:
+        case Constant(value):
+            return Constant(factor * value)
+        case Exponential(mean):
+            return Exponential(factor * mean)
+        case LogNormal(median, sigma):
+            return LogNormal(factor * median, sigma)
+        case Weibull(scale, shape):
+            return Weibull(factor * scale, shape)
+        case Uniform(low, high):
+            return Uniform(factor * low, factor * high)
+        case LogUniform(low, high):
+            return LogUniform(factor * low, factor * high)
+        case Empirical(values):
+            return Empirical(tuple(factor * v for v in values))
+    raise TypeError(f"not a law: {law!r}")
+
+
+def weibull_of_mean(mean: float, shape: float) -> Law:
+    """Weibull with a given mean; shape 1 is the exponential law itself."""
+    if shape == 1.0:
+        return Exponential(mean)
+    return Weibull(mean / portable.gamma(1.0 + 1.0 / shape), shape)
+
+
+def lognormal_of_mean(mean: float, sigma: float) -> Law:
+    """Lognormal with a given mean; sigma 0 is the constant."""
+    if sigma == 0.0 or mean == 0.0:
+        return Constant(mean)
+    return LogNormal(mean / float(portable.exp(np.array(0.5 * sigma**2))), sigma)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """A discrete law on 0..n-1: which branch is taken. ``cumulative`` ends at exactly 1."""
+
+    cumulative: tuple[float, ...]
+
+    @staticmethod
+    def of(probabilities: tuple[float, ...]) -> Outcomes:
+        total, sums = 0.0, []
+        for p in probabilities[:-1]:
+            total += p
+            sums.append(total)
+        return Outcomes((*sums, 1.0))
+
+    def index(self, u: float) -> int:
+        return bisect.bisect_right(self.cumulative, u)
+
+    def indices(self, u: Array) -> list[int]:
+        found: list[int] = np.searchsorted(np.array(self.cumulative), u, side="right").tolist()
+        return found
+
+
+# ---------------------------------------------------------------- texts
+
+_CALL = re.compile(r"\s*([A-Za-z_]+)\s*\((.*)\)\s*\Z", re.DOTALL)
+MAX_VALUES = 10_000
+
+
+def parse_law(text: str) -> Law:
+    """The law that ``text`` names (grammar: module docstring). Raises UnitError with the nearest valid name."""
+    if not isinstance(text, str):
+        raise UnitError(f"not a duration or distribution: {text!r} (write for example '90 s')")
+    call = _CALL.match(text)
+    if call is None:
+        return Constant(duration_s(text))
+    name, inside = call[1], call[2]
+    if name not in _GRAMMAR:
+        raise UnitError(f"unknown distribution '{name}'{nearest(name, _GRAMMAR)} (known: {', '.join(_GRAMMAR)})")
+    return _GRAMMAR[name](name, [part.strip() for part in inside.split(",")])
+
+
+def _named(name: str, parts: list[str], allowed: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for part in parts:
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals:
+            raise UnitError(f"{name}() takes named values ({', '.join(allowed)}), not '{part}'")
+        if key not in allowed:
+            raise UnitError(f"{name}() has no '{key}'{nearest(key, allowed)}")
+        if key in found:
+            raise UnitError(f"{name}() has '{key}' twice")
+        found[key] = value
+    return found
+
+
+def _need(name: str, found: dict[str, str], *wanted: str) -> None:
+    if set(found) != set(wanted):
+        raise UnitError(f"{name}() needs {' and '.join(wanted)}, got {' and '.join(found) or 'nothing'}")
+
+
+def _number(name: str, key: str, text: str, low: float, high: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise UnitError(f"{name}({key}=...) needs a plain number, not '{text}'") from None
+    if not low <= value <= high:
+        raise UnitError(f"{name}({key}=...) must lie between {low:g} and {high:g}, not {text}")
+    return value
+
+
+def _positive(name: str, key: str, text: str) -> float:
+    value = duration_s(text)
+    if value <= 0.0:
+        raise UnitError(f"{name}({key}=...) must be longer than zero")
+    return value
+
+
+def _exponential(name: str, parts: list[str]) -> Law:
+    found = _named(name, parts, ("mean",))
+    _need(name, found, "mean")
+    return Exponential(_positive(name, "mean", found["mean"]))
+
+
+def _lognormal(name: str, parts: list[str]) -> Law:
+    found = _named(name, parts, ("mean", "median", "sigma"))
+    centre = "mean" if "mean" in found else "median"
+    _need(name, found, centre, "sigma")
+    sigma = _number(name, "sigma", found["sigma"], 0.0, 4.0)
+    value = _positive(name, centre, found[centre])
+    if centre == "mean" or sigma == 0.0:
+        return lognormal_of_mean(value, sigma)
+    return LogNormal(value, sigma)
+
+
+def _weibull(name: str, parts: list[str]) -> Law:
+    found = _named(name, parts, ("mean", "scale", "shape"))
+    centre = "mean" if "mean" in found else "scale"
+    _need(name, found, centre, "shape")
+    shape = _number(name, "shape", found["shape"], 0.2, 50.0)
+    value = _positive(name, centre, found[centre])
+    return weibull_of_mean(value, shape) if centre == "mean" else Weibull(value, shape)
+
+
+def _between(law: type[Uniform] | type[LogUniform], lowest: float) -> Callable[[str, list[str]], Law]:
+    def build(name: str, parts: list[str]) -> Law:
+        if len(parts) != 2:
+            raise UnitError(f"{name}() takes a lower and an upper duration")
+        low, high = duration_s(parts[0]), duration_s(parts[1])
+        if not lowest <= low < high:
+            raise UnitError(f"{name}() needs {'0 <' if lowest else '0 <='} lower < upper, not {', '.join(parts)}")
+        return law(low, high)
+
+    return build
+
+
+def _empirical(name: str, parts: list[str]) -> Law:
+    if len(parts) > MAX_VALUES:
+        raise UnitError(f"{name}() takes at most {MAX_VALUES} values")
+    return Empirical(tuple(sorted(duration_s(part) for part in parts)))
+
+
+_GRAMMAR: dict[str, Callable[[str, list[str]], Law]] = {
+    "exponential": _exponential,
+    "lognormal": _lognormal,
+    "weibull": _weibull,
+    "uniform": _between(Uniform, 0.0),
+    "loguniform": _between(LogUniform, 5e-324),
+    "empirical": _empirical,
+}

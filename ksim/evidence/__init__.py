@@ -1,0 +1,1 @@
+"""Floor 1: what happened. Readers emit transitions, the ledger folds them, statistics read only the ledger."""

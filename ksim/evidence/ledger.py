@@ -1,0 +1,162 @@
+"""Folds paths into intervals that tile [0, horizon], and intervals into sums.
+
+One ``Row`` per replication says where its time went; a ``Ledger`` keeps the sums over replications and no
+replication itself. An outage that the horizon cuts off is censored: its time counts as downtime, but it is
+no finished outage and enters no mean or quantile of outages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ksim.errors import InvariantViolation
+from ksim.evidence.sums import Histogram, Moments
+from ksim.evidence.transition import Layout, Path
+
+
+@dataclass(slots=True)
+class Row:
+    """One replication. Seconds of downtime by (cause, phase); the finished outages and their seconds by phase."""
+
+    downtime: dict[tuple[str, str], float] = field(default_factory=dict)
+    degraded_s: float = 0.0
+    started: dict[str, int] = field(default_factory=dict)
+    finished: list[tuple[str, float]] = field(default_factory=list)
+    finished_downtime: dict[tuple[str, str], float] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=dict)
+
+
+def fold(path: Path, layout: Layout, horizon_s: float) -> Row:
+    """The row of one replication. Raises InvariantViolation where the path does not tile [0, horizon]."""
+    row = Row()
+    down, phases, degraded, events = layout.down, layout.phases, layout.degraded, layout.events
+    sources, targets = layout.source, layout.target
+    node, since, cause = layout.entry, 0.0, ""
+    current: dict[str, float] = {}
+    for time, edge in zip(path.times, path.edges, strict=True):
+        if sources[edge] != node or not since <= time <= horizon_s:
+            raise InvariantViolation(
+                f"transition at {time!r} s leaves {layout.names[sources[edge]]}, but the host is at "
+                f"{layout.names[node]} since {since!r} s and the horizon is {horizon_s!r} s"
+            )
+        target = targets[edge]
+        if down[node]:
+            phase = phases[node]
+            current[phase] = current.get(phase, 0.0) + (time - since)
+            if not down[target]:
+                _add(row.downtime, cause, current)
+                _add(row.finished_downtime, cause, current)
+                row.finished.append((cause, sum(current.values())))
+                current = {}
+        else:
+            if degraded[node]:
+                row.degraded_s += time - since
+            if down[target]:
+                cause = layout.causes[edge]
+                row.started[cause] = row.started.get(cause, 0) + 1
+        if events[target]:
+            row.events[events[target]] = row.events.get(events[target], 0) + 1
+        node, since = target, time
+    if down[node]:
+        current[phases[node]] = current.get(phases[node], 0.0) + (horizon_s - since)
+        _add(row.downtime, cause, current)
+    elif degraded[node]:
+        row.degraded_s += horizon_s - since
+    return row
+
+
+def _add(sums: dict[tuple[str, str], float], cause: str, phases: dict[str, float]) -> None:
+    for phase, seconds in phases.items():
+        key = (cause, phase)
+        sums[key] = sums.get(key, 0.0) + seconds
+
+
+def columns(row: Row, budgets: Mapping[str, str]) -> dict[str, float]:
+    """The row as named numbers, seconds and counts, whose means over replications are the measures."""
+    found: dict[str, float] = {"downtime": 0.0, "degraded": row.degraded_s}
+    for (cause, phase), seconds in row.downtime.items():
+        for name in (
+            "downtime",
+            f"{budgets[cause]}_downtime",
+            f"downtime:cause={cause}",
+            f"downtime:phase={phase}",
+        ):
+            found[name] = found.get(name, 0.0) + seconds
+    for cause, count in row.started.items():
+        for name in ("outages", f"{budgets[cause]}_outages"):
+            found[name] = found.get(name, 0.0) + count
+    return found
+
+
+GROUPS = ("", "software_")
+"""Outages are also described for software alone: one repair of hardware lasts as long as fifty panics."""
+
+
+@dataclass
+class Ledger:
+    """Sums over replications; its size depends on the number of causes and phases, not of replications.
+
+    ``means``: moments of columns. ``ratios``: moments of (seconds in finished outages, number of them).
+    ``lengths``: histograms of finished outages. ``censored``: outages cut off by the horizon.
+    """
+
+    budgets: Mapping[str, str]
+    replications: int = 0
+    means: dict[str, Moments] = field(default_factory=dict)
+    ratios: dict[str, Moments] = field(default_factory=dict)
+    lengths: dict[str, Histogram] = field(default_factory=lambda: {group: Histogram({}) for group in GROUPS})
+    events: dict[str, int] = field(default_factory=dict)
+    censored: int = 0
+
+    def add(self, row: Row) -> dict[str, float]:
+        """Enters one replication; returns its columns, for paired differences."""
+        self.replications += 1
+        self.censored += sum(row.started.values()) - len(row.finished)
+        found = columns(row, self.budgets)
+        for name, value in found.items():
+            if value:
+                self.means.setdefault(name, Moments()).add(value)
+        for group in GROUPS:
+            self._add_finished(row, group)
+        for event, count in row.events.items():
+            self.events[event] = self.events.get(event, 0) + count
+        return found
+
+    def _add_finished(self, row: Row, group: str) -> None:
+        member = {cause: group in ("", f"{budget}_") for cause, budget in self.budgets.items()}
+        count, seconds = 0, {f"{group}outage": 0.0}
+        for cause, length in row.finished:
+            if member[cause]:
+                count += 1
+                self.lengths[group].add(length)
+        if not count:
+            return
+        for (cause, phase), spent in row.finished_downtime.items():
+            if member[cause]:
+                name = f"{group}outage:phase={phase}"
+                seconds[name] = seconds.get(name, 0.0) + spent
+                seconds[f"{group}outage"] += spent
+        for name, spent in seconds.items():
+            self.ratios.setdefault(name, Moments()).add(spent, count)
+
+    def merge(self, other: Ledger) -> None:
+        self.replications += other.replications
+        self.censored += other.censored
+        for mine, theirs in ((self.means, other.means), (self.ratios, other.ratios)):
+            for name, moments in theirs.items():
+                mine.setdefault(name, Moments()).merge(moments)
+        for group in GROUPS:
+            self.lengths[group].merge(other.lengths[group])
+        for event, count in other.events.items():
+            self.events[event] = self.events.get(event, 0) + count
+
+    def column(self, name: str) -> Moments:
+        """Moments of a column over all replications; where it has no entry it was zero."""
+        found = self.means.get(name, Moments())
+        return Moments(self.replications, found.x, found.xx)
+
+    def ratio(self, name: str, group: str) -> Moments:
+        """Moments of (seconds ``name``, finished outages of ``group``) over all replications."""
+        found, whole = self.ratios.get(name, Moments()), self.ratios.get(f"{group}outage", Moments())
+        return Moments(self.replications, found.x, found.xx, whole.y, whole.yy, found.xy)

@@ -1,0 +1,1 @@
+"""Floor 3, the exact reader: semi-Markov theory in place of sampling."""

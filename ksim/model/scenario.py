@@ -1,0 +1,88 @@
+"""A scenario: one host, its settings and its faults, resolved and frozen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializeAsAny, SkipValidation
+
+from ksim.model.schema import (
+    Capture,
+    FaultSettings,
+    Host,
+    Kdump,
+    Kexec,
+    LawText,
+    Linux,
+    Probability,
+    Recovery,
+    Run,
+    Table,
+    Workload,
+)
+
+MODEL_VERSION = 1
+"""Changes whenever the same scenario and seed would give other numbers than before."""
+
+
+class BranchTable(Table):
+    """A branch of a node of one's own: probability, dwell, target; a cause where it begins an outage."""
+
+    to: str
+    dwell: LawText
+    p: Probability = 1.0
+    cause: str = ""
+
+
+class ClockTable(Table):
+    """A clock of a race of one's own."""
+
+    after: LawText
+    to: str
+    cause: str = ""
+
+
+class NodeTable(Table):
+    """A node of one's own: either ``branches`` or ``clocks``."""
+
+    service: Literal["up", "degraded", "down"]
+    phase: str = ""
+    event: Literal["", "panic", "vmcore"] = ""
+    branches: tuple[BranchTable, ...] = ()
+    clocks: dict[str, ClockTable] = Field(default_factory=dict)
+
+
+class LifecycleTable(Table):
+    """``[lifecycle]``: a graph spelled out in the scenario, in place of host, faults and strategy."""
+
+    entry: str
+    nodes: dict[str, NodeTable]
+    budgets: dict[str, Literal["software", "hardware", "planned"]]
+
+
+class Scenario(Run):
+    """All that a run depends on. Made by ``ksim.model.loader``; two equal scenarios give equal results."""
+
+    name: str
+    host: Host = Host()
+    linux: Linux = Linux()
+    workload: Workload = Workload()
+    kdump: Kdump = Kdump()
+    capture: Capture = Capture()
+    kexec: Kexec = Kexec()
+    recovery: Recovery = Recovery()
+    faults: Annotated[dict[str, SerializeAsAny[FaultSettings]], SkipValidation] = Field(default_factory=dict)
+    lifecycle: LifecycleTable | None = None
+
+    def resolved(self) -> dict[str, Any]:
+        """Every key with its value, quantities as texts in SI units; what a manifest stores."""
+        tables = {"host", "linux", "workload", "kdump", "capture", "kexec", "recovery", "faults"}
+        leave_out = tables if self.lifecycle is not None else {"lifecycle"}
+        return self.model_dump(mode="json", exclude=leave_out)
+
+    def digest(self) -> str:
+        """Content address: sha256 over the resolved scenario and the version of the model."""
+        text = json.dumps([MODEL_VERSION, self.resolved()], sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,373 @@
+"""What a scenario may say: every key with its type, default, unit, range and source.
+
+Quantities are texts with units in the file and plain SI numbers (or laws) here; serialised again they are
+texts in SI units, so that "1.5 min" and "90 s" are the same scenario. A default is a ``Param``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, model_validator
+
+from ksim.chance.distributions import Law, parse_law
+from ksim.errors import UnitError, nearest
+from ksim.linux.core_collector import parse_core_collector
+from ksim.linux.distro import PROFILES
+from ksim.linux.makedumpfile import SCAN
+from ksim.linux.sysctl import settings
+from ksim.source import Param, Source, assumed
+from ksim.units import YEAR_S, duration_s, rate_per_s, size_bytes, throughput_bytes_per_s
+
+# ---------------------------------------------------------------- types of values
+
+
+def _quantity(parse: Callable[[str], float], unit: str, per: float = 1.0) -> tuple[PlainValidator, PlainSerializer]:
+    def show(value: float) -> str:
+        return f"{value * per!r} {unit}"
+
+    return PlainValidator(parse), PlainSerializer(show, return_type=str)
+
+
+def _probability(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+        raise UnitError(f"expected a probability from 0 to 1, got {value!r}")
+    return float(value)
+
+
+def _or_none(text: object) -> float | None:
+    if text == "none":
+        return None
+    return duration_s(text)  # type: ignore[arg-type]
+
+
+def _show_or_none(value: float | None) -> str:
+    return "none" if value is None else f"{value!r} s"
+
+
+LawText = Annotated[Law, PlainValidator(parse_law), PlainSerializer(str, return_type=str)]
+Seconds = Annotated[float, *_quantity(duration_s, "s")]
+SecondsOrNone = Annotated[float | None, PlainValidator(_or_none), PlainSerializer(_show_or_none, return_type=str)]
+Bytes = Annotated[int, *_quantity(size_bytes, "B")]
+PerSecond = Annotated[float, *_quantity(rate_per_s, "/y", YEAR_S)]
+BytesPerSecond = Annotated[float, *_quantity(throughput_bytes_per_s, "B/s")]
+Probability = Annotated[float, PlainValidator(_probability)]
+
+
+class Table(BaseModel):
+    """A table of a scenario: unknown keys are errors, values cannot change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, arbitrary_types_allowed=True)
+
+
+class Shares(Table):
+    """Probabilities of alternatives, in sum 1."""
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Shares:
+        total = math.fsum(self.values().values())
+        if abs(total - 1.0) > 1e-9:
+            raise ValueError(f"these probabilities must sum to 1, they sum to {total:.12g}")
+        return self
+
+    def values(self) -> dict[str, float]:
+        return {name: float(getattr(self, name)) for name in type(self).model_fields}
+
+
+def param(value: Any, unit: str, low: str, high: str, source: Source, what: str = "") -> Any:
+    """A field whose default is a Param; the scenario loader finds it again by ``param_of``."""
+    return field_of(Param(value, unit, low, high, source, what))
+
+
+def field_of(found: Param) -> Any:
+    """The same for a Param that stands elsewhere."""
+    return Field(default=found.value, description=found.what, json_schema_extra={"param": found})  # type: ignore[dict-item]
+
+
+def param_of(table: type[BaseModel], name: str) -> Param | None:
+    extra = table.model_fields[name].json_schema_extra
+    return extra.get("param") if isinstance(extra, dict) else None  # type: ignore[return-value]
+
+
+# ---------------------------------------------------------------- sources used more than once
+
+LINUX_SCHED = Source("Linux Documentation/admin-guide/lockup-watchdogs.rst")
+KDUMP_UTILS = Source("rhkdump/kdump-utils", "gen-kdump-sysconfig.sh, kdump.conf.5")
+LANL = Source("LANL failure data LA-UR-05-7318", "recomputed; Schroeder, Gibson, DSN 2006")
+GU_2003 = Source("Gu, Kalbarczyk, Iyer, Yang, DSN 2003", "severity of crashes")
+ENGINEERING = assumed("general engineering value, no single measurement")
+
+# ---------------------------------------------------------------- tables
+
+
+class Boot(Table):
+    """Stages from reset to a service that answers. The bases replace most of these by measured lines."""
+
+    firmware: LawText = param(
+        "lognormal(median=360 s, sigma=0.6)", "s", "60 s", "1200 s",
+        Source("nine written reports of server POST, 2 to 12.5 min", "median 360 s, lognormal sigma 0.60"),
+        "POST: from reset to the boot loader",
+    )  # fmt: skip
+    loader: LawText = param("6 s", "s", "1 s", "30 s", ENGINEERING, "boot loader and its menu timeout")
+    kernel: LawText = param("4 s", "s", "1 s", "60 s", ENGINEERING, "kernel, up to the initramfs")
+    initrd: LawText = param("6 s", "s", "1 s", "60 s", ENGINEERING, "initramfs, up to the mounted root")
+    userspace: LawText = param("25 s", "s", "5 s", "160 s", ENGINEERING, "systemd, up to its default target")
+    application: LawText = param(
+        "exponential(mean=30 s)", "s", "1 s", "1800 s",
+        assumed("application start times are the user's own"), "from the default target to the first answer",
+    )  # fmt: skip
+
+
+class Host(Table):
+    """The machine."""
+
+    cpus: int = param(64, "1", "1", "896", ENGINEERING, "caps the threads of makedumpfile")
+    memory: Bytes = param("256 GiB", "B", "1 GiB", "32 TiB", ENGINEERING, "RAM: size of a dump, crashkernel= ranges")
+    boot: Boot = Boot()
+    disk_write: BytesPerSecond = param(
+        "500 MB/s",
+        "B/s",
+        "150 MB/s",
+        "5 GB/s",
+        assumed("sequential write of one SATA SSD"),
+        "local dump target",
+    )
+    network: BytesPerSecond = param(
+        "1150 MB/s", "B/s", "115 MB/s", "2900 MB/s", assumed("one 10 GbE link"), "dump target over nfs or ssh"
+    )
+    watchdog: SecondsOrNone = param(
+        "none", "s", "10 s", "900 s",
+        Source("systemd-system.conf(5)", "RuntimeWatchdogSec is off by default"),
+        "hardware watchdog: resets a dead kernel this long after it was last fed",
+    )  # fmt: skip
+    bmc: SecondsOrNone = param(
+        "none", "s", "60 s", "3600 s", assumed("depends on the site's fencing or health checks"),
+        "out-of-band monitoring: power-cycles a silent host after this time",
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _possible(self) -> Host:
+        if self.cpus < 1:
+            raise ValueError(f"cpus: expected at least 1, got {self.cpus}")
+        if self.memory < 2**26:
+            raise ValueError("memory: expected at least 64 MiB")
+        if self.disk_write <= 0 or self.network <= 0:
+            raise ValueError("disk_write and network: expected more than 0 B/s")
+        return self
+
+
+class Pages(Shares):
+    """What is in RAM at the crash, by makedumpfile's page classes."""
+
+    zero: Probability = 0.0
+    cache: Probability = 0.0
+    private_cache: Probability = 0.0
+    user: Probability = 0.0
+    free: Probability = 0.0
+    kernel: Probability = 0.0
+
+
+PAGES = {"zero": 0.03, "cache": 0.25, "private_cache": 0.05, "user": 0.35, "free": 0.295, "kernel": 0.025}
+
+
+class Workload(Table):
+    """What the host was doing, as far as a crash sees it."""
+
+    pages: Pages = param(
+        PAGES, "1", "kernel 0.002", "kernel 0.10",
+        assumed("kernel share between 1.67 % (RHEL 9 for Real Time docs, --mem-usage) and 'often under 10 %' "
+                "(Red Hat KB, Predicting Vmcore Size); the other shares only matter below dump level 31"),
+        "shares of RAM by page class",
+    )  # fmt: skip
+
+
+class Linux(Table):
+    """Real settings under their real names."""
+
+    distro: str = param("rhel9", "", "", "", Source("distribution packages"), "defaults of crashkernel= and sysctls")
+    cmdline: str = param("", "", "", "", Source("Linux Documentation/admin-guide/kernel-parameters.txt"))
+    sysctl: dict[str, int | str] = param({}, "", "", "", Source("Linux Documentation/admin-guide/sysctl/kernel.rst"))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, data: Any) -> Any:
+        """``sysctl.kernel.panic = 10`` written with dots is the same as with quotes."""
+        if isinstance(data, Mapping) and isinstance(data.get("sysctl"), Mapping):
+            flat: dict[str, Any] = {}
+            for key, value in data["sysctl"].items():
+                if isinstance(value, Mapping):
+                    flat |= {f"{key}.{inner}": v for inner, v in value.items()}
+                else:
+                    flat[key] = value
+            return {**data, "sysctl": flat}
+        return data
+
+    @model_validator(mode="after")
+    def _known(self) -> Linux:
+        if self.distro not in PROFILES:
+            known = ", ".join(PROFILES)
+            raise ValueError(f"distro: unknown '{self.distro}'{nearest(self.distro, PROFILES)} (known: {known})")
+        settings(self.cmdline, self.sysctl)
+        return self
+
+
+Action = Literal["reboot", "halt", "poweroff", "shell"]
+
+
+class Kdump(Table):
+    """Keys and values as in /etc/kdump.conf (those that this model knows)."""
+
+    core_collector: str = param(
+        "makedumpfile -l --message-level 7 -d 31", "", "", "", KDUMP_UTILS, "filter, compressor, threads"
+    )
+    failure_action: Action = param("reboot", "", "", "", KDUMP_UTILS, "what the capture kernel does without a dump")
+    final_action: Literal["reboot", "halt", "poweroff"] = param("reboot", "", "", "", KDUMP_UTILS, "and with one")
+    nfs: str = param("", "", "", "", KDUMP_UTILS, "HOST:/EXPORT: the dump goes over the network")
+    ssh: str = param("", "", "", "", KDUMP_UTILS, "USER@HOST: the dump goes over the network")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Kdump:
+        parse_core_collector(self.core_collector)
+        if self.nfs and self.ssh:
+            raise ValueError("nfs and ssh: kdump takes only one dump target")
+        return self
+
+
+class Capture(Table):
+    """The capture (crash) kernel at work."""
+
+    boot: LawText = param(
+        "lognormal(mean=30 s, sigma=0.4)", "s", "10 s", "90 s",
+        Source("rhkdump/kdump-utils pull request 125", "kdump.sh at 30 to 42 s of uptime"),
+        "from the panic to makedumpfile",
+    )  # fmt: skip
+    success: Probability = param(
+        0.90, "1", "0.6", "0.99", assumed("no measurement of kdump's success rate was ever published"),
+        "P(the capture kernel comes up and can write), given a large enough crashkernel=",
+    )  # fmt: skip
+    failed: LawText = param(
+        "120 s", "s", "10 s", "600 s", assumed("panic=10 of the capture kernel at best, network timeouts at worst"),
+        "time lost to a failed capture before its consequence",
+    )  # fmt: skip
+    hangs: Probability = param(
+        0.2, "1", "0", "0.8", assumed("devices that are not reset, bad checksum of the image; nobody counted"),
+        "P(a failed capture hangs silently instead of taking the failure_action)",
+    )  # fmt: skip
+    memory: Bytes = param(
+        "200 MiB", "B", "128 MiB", "768 MiB",
+        Source("rhkdump/kdump-utils", "192 MB became too small, an NFS dump needs 238 MB, tests in 2024-25"),
+        "what the capture kernel needs; with a smaller crashkernel= it runs out of memory",
+    )  # fmt: skip
+    nr_cpus: int = param(1, "1", "1", "32", KDUMP_UTILS, "CPUs of the capture kernel: caps makedumpfile's threads")
+    scan_per_tib: Seconds = field_of(SCAN)
+    dump_sigma: float = param(
+        0.8, "1", "0", "1.2", assumed("spread of dump times between crashes of one host"),
+        "lognormal sigma of the dump time around the makedumpfile model",
+    )  # fmt: skip
+    timeout: SecondsOrNone = param(
+        "1800 s", "s", "300 s", "7200 s",
+        Source("rhkdump/kdump-utils pull request 93; bloomberg/chef-bach pull request 1295", "sites set 1800 s"),
+        "a dump that takes longer is given up (failure_action)",
+    )  # fmt: skip
+    finish: LawText = param("3 s", "s", "1 s", "10 s", ENGINEERING, "sync, logs, final_action")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Capture:
+        if not 0.0 <= self.dump_sigma <= 4.0:
+            raise ValueError(f"dump_sigma: expected 0 to 4, got {self.dump_sigma}")
+        if self.nr_cpus < 1:
+            raise ValueError(f"nr_cpus: expected at least 1, got {self.nr_cpus}")
+        return self
+
+
+class Kexec(Table):
+    """Starting the production kernel without firmware, from a crashed or a capture kernel."""
+
+    jump: LawText = param(
+        "3 s", "s", "1 s", "8 s",
+        Source("Segalini et al., IEEE Trans. Cloud Computing 2021; Arif 2023 (hugetlb init)", "kexec boots"),
+        "purgatory and re-initialisation of devices",
+    )  # fmt: skip
+    success: Probability = param(
+        0.95,
+        "1",
+        "0.8",
+        "0.999",
+        assumed("devices left in odd states; only anecdotes"),
+        "P(the new kernel works)",
+    )
+    failed: LawText = param("120 s", "s", "10 s", "600 s", ENGINEERING, "time lost to a failed kexec")
+    hangs: Probability = param(
+        0.2, "1", "0", "1", assumed("fedora-coreos-tracker issue 2071: some hosts need a power cycle"),
+        "P(a failed kexec hangs silently instead of resetting the machine)",
+    )  # fmt: skip
+
+
+class Severity(Shares):
+    """What the crash did to the root file system."""
+
+    journal: Probability = 0.0
+    fsck: Probability = 0.0
+    reinstall: Probability = 0.0
+
+
+class Recovery(Table):
+    """How the host comes back."""
+
+    strategy: str = param("auto", "", "", "", Source("the settings themselves"), "'auto': what these settings do")
+    severity: Severity = param(
+        {"journal": 0.94, "fsck": 0.05, "reinstall": 0.01}, "1", "fsck 0, reinstall 0", "fsck 0.2, reinstall 0.02",
+        assumed("three classes as in Gu et al., DSN 2003; journalling made the worse two rarer, nobody measured it"),
+        "shares of crashes after which the journal is replayed, fsck runs, the host is installed anew",
+    )  # fmt: skip
+    journal: LawText = param("1 s", "s", "0 s", "30 s", ENGINEERING, "journal replay at mount")
+    fsck: LawText = param("300 s", "s", "60 s", "3600 s", GU_2003, "full check of the file systems")
+    reinstall: LawText = param("3600 s", "s", "1200 s", "14400 s", GU_2003, "reformat and install")
+    operator: LawText = param(
+        "lognormal(median=33 min, sigma=1.2)",
+        "s",
+        "5 min",
+        "24 h",
+        LANL,
+        "until a human resets a silent host",
+    )
+
+
+class Run(Table):
+    """How much to simulate."""
+
+    seed: int = Field(default=7, ge=0, lt=2**64)
+    horizon: Seconds = Field(default=10 * YEAR_S, validate_default=False)
+    replications: int = Field(default=2000, ge=1, le=10**9)
+    confidence: float = Field(default=0.95, ge=0.5, lt=1.0)
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Run:
+        if self.horizon <= 0.0:
+            raise ValueError("horizon: expected a duration longer than zero (for example '10 y')")
+        return self
+
+
+class FaultSettings(Table):
+    """Keys that every fault source has."""
+
+    kind: str = Field(default="", description="which fault source this is, if the table has a name of its own")
+    rate: PerSecond = param(
+        "0 /y", "1/y", "0 /y", "10 /y", assumed("off unless a rate is given"), "strikes per year up"
+    )
+    shape: float = param(
+        1.0,
+        "1",
+        "0.7",
+        "1",
+        LANL,
+        "Weibull shape of the time to failure; 1 is memoryless. Age restarts at each boot",
+    )
+
+    @model_validator(mode="after")
+    def _shape_possible(self) -> FaultSettings:
+        if not 0.2 <= self.shape <= 50.0:
+            raise ValueError(f"shape: expected 0.2 to 50, got {self.shape}")
+        return self

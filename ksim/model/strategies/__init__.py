@@ -1,0 +1,1 @@
+"""Recovery strategies, one file each, found by their names; a file has one STRATEGY."""

@@ -1,0 +1,240 @@
+"""core_collector lines, dump levels, and what a dump costs."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ksim.errors import LinuxError, ScenarioError
+from ksim.linux.core_collector import Collector, parse_core_collector
+from ksim.linux.makedumpfile import (
+    COMPRESSORS,
+    PAGE_CLASSES,
+    CompressorSpeed,
+    default_rates,
+    excluded,
+    plan_dump,
+)
+from ksim.units import throughput_bytes_per_s
+
+GIB = 1 << 30
+TIB = 1 << 40
+SSD = 500e6
+
+
+@pytest.mark.parametrize(
+    ("text", "collector"),
+    [
+        ("makedumpfile -l --message-level 7 -d 31", Collector("lzo", 31, 0)),
+        ("makedumpfile -c --message-level 1 -d 31", Collector("zlib", 31, 0)),
+        ("makedumpfile -p -d 17", Collector("snappy", 17, 0)),
+        ("makedumpfile -z -d31 --num-threads=8", Collector("zstd", 31, 8)),
+        ("makedumpfile -l -d 31 --num-threads 16", Collector("lzo", 31, 16)),
+        ("makedumpfile -F -l --message-level 7 -d 31", Collector("lzo", 31, 0)),
+        ("makedumpfile -l --message-level 7 -d 31 -F", Collector("lzo", 31, 0)),
+        ("makedumpfile -c -l --message-level 1 -d 31", Collector("lzo", 31, 0)),
+        ("makedumpfile -l -c", Collector("zlib", 0, 0)),
+        ("makedumpfile -ld31", Collector("lzo", 31, 0)),
+        ("makedumpfile", Collector("none", 0, 0)),
+        ("/usr/sbin/makedumpfile -d 1 -d 31", Collector("none", 31, 0)),
+        ("core_collector makedumpfile -l -d 31", Collector("lzo", 31, 0)),
+        ("cp", Collector("none", 0, 0)),
+        ("dd", Collector("none", 0, 0)),
+        ("scp", Collector("none", 0, 0)),
+    ],
+)
+def test_core_collector(text, collector):
+    assert parse_core_collector(text) == collector
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty"),
+        ("core_collector", "empty"),
+        ("makedumpfil -l", "did you mean 'makedumpfile'"),
+        ("tar", "expected one of makedumpfile"),
+        ("makedumpfile -d 32", "from 0 to 31"),
+        ("makedumpfile -d -1", "from 0 to 31"),
+        ("makedumpfile -d dump_level=31", "from 0 to 31"),
+        ("makedumpfile -d", "-d needs a value"),
+        ("makedumpfile -d 11,31", "not modelled yet"),
+        ("makedumpfile -L 1G -d 31", "-L of makedumpfile is not modelled yet"),
+        ("makedumpfile --split -d 31", "--split of makedumpfile is not modelled yet"),
+        ("makedumpfile -E -d 31", "not modelled yet"),
+        ("makedumpfile --num-thread 4", "did you mean '--num-threads'"),
+        ("makedumpfile --num-threads -4", "a number from 0 on"),
+        ("makedumpfile --num-threads $(nproc)", "a number from 0 on"),
+        ("makedumpfile --message-level 32", "from 0 to 31"),
+        ("makedumpfile -q", "unknown option '-q'"),
+        ("makedumpfile -l -d 31 /proc/vmcore", "unexpected '/proc/vmcore'"),
+        ("makedumpfile -l 'x", "No closing quotation"),
+        ("cp --sparse=always", "options of cp are not modelled yet"),
+    ],
+)
+def test_refused_core_collector(text, reason):
+    with pytest.raises(LinuxError) as failure:
+        parse_core_collector(text)
+    assert reason in str(failure.value)
+
+
+# makedumpfile(8): zero, cache, private cache, user, free; X where the level leaves the class out.
+MANUAL = """
+ 0 .....   8 ...X.  16 ....X  24 ...XX
+ 1 X....   9 X..X.  17 X...X  25 X..XX
+ 2 .X...  10 .X.X.  18 .X..X  26 .X.XX
+ 3 XX...  11 XX.X.  19 XX..X  27 XX.XX
+ 4 .XX..  12 .XXX.  20 .XX.X  28 .XXXX
+ 5 XXX..  13 XXXX.  21 XXX.X  29 XXXXX
+ 6 .XX..  14 .XXX.  22 .XX.X  30 .XXXX
+ 7 XXX..  15 XXXX.  23 XXX.X  31 XXXXX
+"""
+WORDS = MANUAL.split()
+LEVELS = dict(zip(map(int, WORDS[::2]), WORDS[1::2]))
+
+
+@pytest.mark.parametrize("level", range(32))
+def test_level_leaves_out_what_the_manual_says(level):
+    marks = dict(zip(("zero", "cache", "private_cache", "user", "free"), LEVELS[level]))
+    assert excluded(level) == {name for name, mark in marks.items() if mark == "X"}
+    assert "kernel" not in excluded(level)
+
+
+@pytest.mark.parametrize("level", [-1, 32])
+def test_level_out_of_range(level):
+    with pytest.raises(LinuxError):
+        excluded(level)
+
+
+BUSY = {"zero": 0.05, "cache": 0.3, "private_cache": 0.05, "user": 0.3, "free": 0.25, "kernel": 0.05}
+
+
+@pytest.mark.parametrize("level", range(32))
+def test_input_is_the_sum_of_the_classes_that_stay(level):
+    plan = plan_dump(Collector("lzo", level, 1), 64 * GIB, BUSY, write_bytes_per_s=SSD)
+    stays = sum(share for name, share in BUSY.items() if name not in excluded(level))
+    assert plan.input_bytes == pytest.approx(64 * GIB * stays)
+
+
+def test_struct_pages_compress_better_than_the_rest():
+    # 64 B per 4 KiB: 1/64 of memory at 9:1; the rest of the kernel at 3:1.
+    plan = plan_dump(Collector("lzo", 31, 1), 64 * GIB, BUSY, write_bytes_per_s=SSD)
+    assert plan.output_bytes == pytest.approx(1 * GIB / 9 + (0.05 * 64 - 1) * GIB / 3)
+    plain = plan_dump(Collector("none", 31, 1), 64 * GIB, BUSY, write_bytes_per_s=SSD)
+    assert plain.output_bytes == pytest.approx(plain.input_bytes)
+
+
+def test_copy_takes_as_long_as_the_slower_of_compressor_and_target():
+    rates = {"lzo": CompressorSpeed(100e6, 4.0, 4.0)}
+    free = {"kernel": 0.5, "free": 0.5}
+    ram = 20_000_000_000.0
+    fast = plan_dump(Collector("lzo", 16, 1), ram, free, write_bytes_per_s=1e9, rates=rates, scan_s_per_tib=0.0)
+    slow = plan_dump(Collector("lzo", 16, 1), ram, free, write_bytes_per_s=10e6, rates=rates, scan_s_per_tib=0.0)
+    assert fast.total_s == pytest.approx(10e9 / 100e6)
+    assert slow.total_s == pytest.approx(10e9 / (10e6 * 4))
+
+
+def test_scan_grows_with_memory_and_adds_to_the_copy():
+    plan = plan_dump(Collector("lzo", 31, 1), 2 * TIB, BUSY, write_bytes_per_s=SSD, scan_s_per_tib=45.0)
+    assert plan.scan_s == pytest.approx(90)
+    assert plan.total_s == plan.scan_s + plan.copy_s
+
+
+@pytest.mark.parametrize(
+    ("pages", "reason"),
+    [
+        ({"kernel": 0.5}, "add up to 0.5"),
+        ({"kernel": 1.5, "free": -0.5}, "expected 0 to 1"),
+        ({"kernel": 0.5, "fre": 0.5}, "did you mean 'free'"),
+    ],
+)
+def test_impossible_shares(pages, reason):
+    with pytest.raises(ScenarioError, match=reason):
+        plan_dump(Collector("lzo", 31, 1), GIB, pages, write_bytes_per_s=SSD)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+def test_impossible_write_rate(rate):
+    with pytest.raises(ScenarioError, match="write rate"):
+        plan_dump(Collector("lzo", 31, 1), GIB, BUSY, write_bytes_per_s=rate)
+
+
+collectors = st.builds(Collector, st.sampled_from(sorted(COMPRESSORS)), st.integers(0, 31), st.integers(0, 100))
+weights = st.lists(st.integers(0, 100), min_size=6, max_size=6).filter(any)
+shares = weights.map(lambda w: {name: part / sum(w) for name, part in zip(PAGE_CLASSES, w)})
+memory = st.integers(1 << 28, 1 << 44)
+write_rates = st.floats(1e6, 1e10)
+
+
+@given(collectors, memory, shares, write_rates, st.integers(0, 100))
+def test_more_threads_never_slower(collector, ram, pages, rate, more):
+    faster = Collector(collector.compressor, collector.level, collector.threads + more)
+    one = plan_dump(collector, ram, pages, write_bytes_per_s=rate)
+    many = plan_dump(faster, ram, pages, write_bytes_per_s=rate)
+    assert many.total_s <= one.total_s
+    assert many.output_bytes == one.output_bytes
+
+
+@given(collectors, memory, shares, write_rates, st.integers(0, 31))
+def test_higher_exclusion_never_bigger(collector, ram, pages, rate, bits):
+    higher = Collector(collector.compressor, collector.level | bits, collector.threads)
+    some = plan_dump(collector, ram, pages, write_bytes_per_s=rate)
+    fewer = plan_dump(higher, ram, pages, write_bytes_per_s=rate)
+    slack = 1 + 1e-9
+    assert fewer.input_bytes <= some.input_bytes * slack
+    assert fewer.output_bytes <= some.output_bytes * slack
+    assert fewer.total_s <= some.total_s * slack
+
+
+@given(collectors, memory, shares, write_rates, st.floats(1, 100))
+def test_faster_target_never_slower(collector, ram, pages, rate, factor):
+    slow = plan_dump(collector, ram, pages, write_bytes_per_s=rate)
+    assert plan_dump(collector, ram, pages, write_bytes_per_s=rate * factor).total_s <= slow.total_s
+
+
+@given(collectors, memory, shares, write_rates, st.floats(1, 100))
+def test_more_memory_never_smaller(collector, ram, pages, rate, factor):
+    small = plan_dump(collector, ram, pages, write_bytes_per_s=rate)
+    large = plan_dump(collector, ram * factor, pages, write_bytes_per_s=rate)
+    assert large.output_bytes >= small.output_bytes
+    assert large.total_s >= small.total_s
+
+
+@pytest.mark.parametrize(("threads", "seconds"), [(1, 14000), (9, 1600), (17, 870), (25, 650), (33, 550)])
+def test_published_thread_scaling(threads, seconds):
+    """kdump-utils commit d428557: 0.26 GB/s per thread, 50 s of scan; points read from a plot, +-10 %."""
+    rates = {"lzo": CompressorSpeed(0.26e9, 3.0, 3.0)}
+    plan = plan_dump(
+        Collector("lzo", 1, threads),
+        13950 * 0.26e9,
+        {"kernel": 1.0},
+        write_bytes_per_s=1e12,
+        scan_s_per_tib=50 * TIB / (13950 * 0.26e9),
+        rates=rates,
+    )
+    assert plan.total_s == pytest.approx(seconds, rel=0.15)
+
+
+def test_threads_saturate():
+    def copy_s(threads, **limits):
+        return plan_dump(Collector("zlib", 0, threads), TIB, BUSY, write_bytes_per_s=1e12, **limits).copy_s
+
+    assert copy_s(8) == pytest.approx(copy_s(1) / 8)
+    assert copy_s(64) == copy_s(32) < copy_s(31)
+    assert copy_s(64, threads_max=16) == copy_s(16)
+    assert copy_s(32, plateau_bytes_per_s=500e6) == pytest.approx(copy_s(10))
+
+
+def test_idle_terabyte_with_zlib_is_as_published():
+    """makedumpfile commit 46176a9: 1.7 to 1.8 GB per TB of an idle machine at -c -d 31."""
+    idle = {"kernel": 1 / 64, "free": 63 / 64}
+    plan = plan_dump(Collector("zlib", 31, 1), TIB, idle, write_bytes_per_s=SSD)
+    assert plan.output_bytes == pytest.approx(1.75e9 * TIB / 1e12, rel=0.15)
+
+
+@pytest.mark.parametrize("name", sorted(COMPRESSORS))
+def test_default_lies_in_its_sweep_range(name):
+    speed, ratio = COMPRESSORS[name].speed, COMPRESSORS[name].ratio
+    low, value, high = (throughput_bytes_per_s(text) for text in (speed.low, speed.value, speed.high))
+    assert low < value < high
+    assert float(ratio.low) <= ratio.value <= float(ratio.high)
+    assert default_rates()[name].bytes_per_s == value
