@@ -109,6 +109,11 @@ class Ledger:
     events: dict[str, int] = field(default_factory=dict)
     censored: int = 0
 
+    def __post_init__(self) -> None:
+        self._members = {
+            group: {cause: group in ("", f"{budget}_") for cause, budget in self.budgets.items()} for group in GROUPS
+        }
+
     def add(self, row: Row) -> dict[str, float]:
         """Enters one replication; returns its columns, for paired differences."""
         self.replications += 1
@@ -124,7 +129,7 @@ class Ledger:
         return found
 
     def _add_finished(self, row: Row, group: str) -> None:
-        member = {cause: group in ("", f"{budget}_") for cause, budget in self.budgets.items()}
+        member = self._members[group]
         count, seconds = 0, {f"{group}outage": 0.0}
         for cause, length in row.finished:
             if member[cause]:

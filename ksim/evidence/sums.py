@@ -48,6 +48,10 @@ class Moments:
         return float(Fraction(self.x, TICKS))
 
     @property
+    def total_y(self) -> float:
+        return float(Fraction(self.y, TICKS))
+
+    @property
     def mean(self) -> float:
         return float(Fraction(self.x, TICKS * self.n))
 

@@ -10,6 +10,7 @@ would only have to be cancelled. At equal times the clock named first wins.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -52,15 +53,22 @@ class Walker:
 
     def path(self, replication: int, horizon_s: float) -> Path:
         """One replication from time 0 to ``horizon_s`` (excluded), as it happened."""
-        draws = [start(replication) for start in self._starts]
+        draws: list[Draw] = []
+
+        def begin(number: int) -> Any:
+            """The first draw of a stream in this replication: most replications need few of the streams."""
+            draws[number] = self._starts[number](replication)
+            return draws[number]()
+
+        draws.extend(partial(begin, number) for number in range(len(self._starts)))
         env = simpy.Environment()
         path = Path()
-        sources = [Source(env) for _ in self._sources]
-        env.process(self._host(env, draws, sources, path))
+        env.process(self._host(env, draws, path))
         env.run(until=horizon_s)
         return path
 
-    def _host(self, env: simpy.Environment, draws: list[Draw], sources: list[Source], path: Path) -> Process:
+    def _host(self, env: simpy.Environment, draws: list[Draw], path: Path) -> Process:
+        sources: dict[int, Source] = {}
         stops, dwelled = self._stops, Alarm(env)
         note_time, note_edge = path.times.append, path.edges.append
         node = self._entry
@@ -70,7 +78,10 @@ class Walker:
                 times = [draws[number]() for number in durations]
                 first = min(times)
                 way = times.index(first)
-                yield sources[clocks[way]].arm(first)
+                clock = clocks[way]
+                if clock not in sources:
+                    sources[clock] = Source(env)
+                yield sources[clock].arm(first)
             else:
                 way = 0 if branch is None else draws[branch]()
                 dwell = draws[durations[way]]()

@@ -1,0 +1,275 @@
+"""The command line: reads options, calls the library, prints. stdout is data, stderr is progress.
+
+Exit codes: 0 done; 2 usage or invalid input; 3 answered, but the results could not be stored; 130 Ctrl-C.
+Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from ksim import __version__
+from ksim.errors import KsimError
+
+if TYPE_CHECKING:
+    from ksim.model.loader import Loaded
+    from ksim.study.compare import Study
+    from ksim.study.replicate import Progress
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE_HELP = "FILE is a scenario in TOML or a shipped base: rack-server, vm, large-memory."
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="ksim")
+def cli() -> None:
+    """What does a Linux kernel failure cost in downtime, and which setting brings the host back sooner?
+
+    Start with:  ksim compare rack-server
+    """
+
+
+def scenario_options(command: F) -> F:
+    """FILE and the options that every command takes."""
+    options = [
+        click.argument("file"),
+        click.option(
+            "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override any scenario key; repeat."
+        ),
+        click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of all draws."),
+        click.option("--json", "as_json", is_flag=True, help="Print rows and manifest as JSON."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+workers_option = click.option(
+    "--workers", type=click.IntRange(1, 1024), help="Processes; the result is the same for any number."
+)
+out_option = click.option("--out", type=click.Path(path_type=Path), help="Directory for the results.")
+
+
+@cli.command(epilog=FILE_HELP)
+@scenario_options
+@workers_option
+@out_option
+def run(
+    file: str, overrides: tuple[str, ...], seed: int | None, as_json: bool, workers: int | None, out: Path | None
+) -> None:
+    """Simulate a scenario under its own settings, with the exact values beside."""
+    from ksim.study import compare as study
+
+    loaded = _load(file, overrides, seed)
+    with _Progress() as progress:
+        found = study.run(loaded, workers=workers, progress=progress)
+    _show_measures(loaded, found, as_json)
+    if out is not None:
+        _store(out, loaded, found, _quiet=as_json)
+
+
+@cli.command(epilog=FILE_HELP)
+@scenario_options
+@out_option
+def solve(file: str, overrides: tuple[str, ...], seed: int | None, as_json: bool, out: Path | None) -> None:
+    """Solve a scenario exactly: no sampling, no interval."""
+    from ksim.study import compare as study
+
+    loaded = _load(file, overrides, seed)
+    found = study.solve(loaded)
+    _show_measures(loaded, found, as_json)
+    if out is not None:
+        _store(out, loaded, found, _quiet=as_json)
+
+
+@cli.command(epilog=FILE_HELP)
+@scenario_options
+@click.option(
+    "--strategy", "strategies", multiple=True, metavar="NAME",
+    help="Strategy to compare; repeat. The first is the baseline. [full_reboot, kdump, kdump_kexec, kexec_reboot]",
+)  # fmt: skip
+@workers_option
+@out_option
+def compare(
+    file: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    as_json: bool,
+    strategies: tuple[str, ...],
+    workers: int | None,
+    out: Path | None,
+) -> None:
+    """Compare recovery strategies on one host: per outage, per year, phase by phase.
+
+    All strategies meet the same faults and draws. Table, picture and manifest go to --out,
+    by default results/compare-NAME.
+    """
+    from ksim.study import compare as study
+
+    loaded = _load(file, overrides, seed)
+    with _Progress() as progress:
+        found = study.compare(loaded, strategies or study.COMPARED, workers=workers, progress=progress)
+    if as_json:
+        _print_json(loaded, found)
+    else:
+        from ksim.report.text import Printer, show_comparison
+
+        show_comparison(Printer(), loaded, found)
+    _store(out or Path("results") / f"compare-{_file_name(loaded.scenario.name)}", loaded, found, _quiet=as_json)
+
+
+@cli.command(epilog=FILE_HELP)
+@scenario_options
+@click.option("--strategy", metavar="NAME", help="Instead of the scenario's own strategy.")
+@click.option("--format", "kind", type=click.Choice(["dot", "mermaid", "svg"]), default="dot", show_default=True)
+def graph(
+    file: str, overrides: tuple[str, ...], seed: int | None, as_json: bool, strategy: str | None, kind: str
+) -> None:
+    """Print the lifecycle of a host as a picture: Graphviz DOT, Mermaid or SVG."""
+    from ksim.model.compose import lifecycle
+    from ksim.report import graph as pictures
+    from ksim.report.graph_svg import svg
+
+    life = lifecycle(_load(file, overrides, seed).scenario, strategy)
+    if as_json:
+        from ksim.study.results import json_text
+
+        click.echo(json_text(pictures.as_json(life)), nl=False)
+    else:
+        draw = {"dot": pictures.dot, "mermaid": pictures.mermaid, "svg": svg}[kind]
+        click.echo(draw(life), nl=False)
+
+
+@cli.command(epilog=FILE_HELP)
+@scenario_options
+def show(file: str, overrides: tuple[str, ...], seed: int | None, as_json: bool) -> None:
+    """Show every default that a scenario rests on: value, range, source."""
+    loaded = _load(file, overrides, seed)
+    if as_json:
+        from ksim.study.results import json_text, manifest
+
+        click.echo(json_text(manifest(loaded, _command())), nl=False)
+    else:
+        from ksim.report.text import Printer, show_params
+
+        show_params(Printer(), loaded)
+
+
+# ---------------------------------------------------------------- helpers
+
+
+def _load(file: str, overrides: tuple[str, ...], seed: int | None) -> Loaded:
+    from ksim.model.loader import load
+
+    return load(file, overrides, seed=seed)
+
+
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[:80]
+
+
+def _command() -> str:
+    """The command line without --workers and --out, which change nothing in the result."""
+    words, skip = ["ksim"], False
+    for word in sys.argv[1:]:
+        if skip:
+            skip = False
+        elif word in ("--workers", "--out"):
+            skip = True
+        elif not word.startswith(("--workers=", "--out=")):
+            words.append(word)
+    return shlex.join(words)
+
+
+def _print_json(loaded: Loaded, found: Study) -> None:
+    from ksim.study.results import json_text, manifest
+
+    data = {"schema_version": 1, "manifest": manifest(loaded, _command()), "notes": found.notes, "rows": found.rows}
+    click.echo(json_text(data), nl=False)
+
+
+def _show_measures(loaded: Loaded, found: Study, as_json: bool) -> None:
+    if as_json:
+        _print_json(loaded, found)
+        return
+    from ksim.report.text import Printer, show_measures
+
+    show_measures(Printer(), loaded, found)
+
+
+def _store(directory: Path, loaded: Loaded, found: Study, *, _quiet: bool) -> None:
+    from ksim.report.pages import files_of
+
+    sys.stdout.flush()
+    files = files_of(loaded, found, _command())
+    try:
+        from ksim.study.results import write
+
+        write(directory, files)
+    except OSError as error:
+        click.echo(f"ksim: cannot write results to {directory}: {error.strerror or error}", err=True)
+        raise SystemExit(3) from None
+    if not _quiet:
+        click.echo(f"Written to {directory}: {', '.join(files)}")
+
+
+class _Progress:
+    """A progress bar on stderr; nothing where that is no terminal or the work is over at once."""
+
+    def __enter__(self) -> Progress | None:
+        self._bar: Any = None
+        if not sys.stderr.isatty():
+            return None
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("replications"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar.start()
+        task = self._bar.add_task("replications", total=None)
+
+        def report(done: int, total: int) -> None:
+            self._bar.update(task, completed=done, total=total)
+
+        return report
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def main() -> NoReturn:
+    """Runs the command line and turns every expected failure into one message and an exit code."""
+    try:
+        cli.main(prog_name="ksim", standalone_mode=False)
+        sys.stdout.flush()
+        code = 0
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except KsimError as error:
+        click.echo(f"ksim: {error}", err=True)
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("ksim: interrupted", err=True)
+        code = 130
+    except BrokenPipeError:
+        code = _silenced(0)
+    except OSError as error:
+        click.echo(f"ksim: cannot write: {error.strerror or error}", err=True)
+        code = _silenced(3)
+    sys.exit(code)
+
+
+def _silenced(code: int) -> int:
+    """Whatever is still buffered for stdout cannot be written: drop it, or the interpreter complains at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code

@@ -1,0 +1,80 @@
+"""Figures: the phases of an outage as stacked bars. Vega-Lite by Altair, drawn offline by vl-convert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ksim.report.phases import in_order
+from ksim.report.rows import Row
+
+PREFIX = "software_outage_s_mean:phase="
+COLORS = {
+    "firmware": "#4c566a", "loader": "#8893a7", "kernel": "#b4770e", "initrd": "#dda63a", "userspace": "#edc96f",
+    "application": "#7fb069", "journal_replay": "#c9d6a3", "fsck": "#a3485a", "reinstall": "#d08a97",
+    "detection": "#9b59b6", "panic": "#5e3370", "capture boot": "#1f78b4", "dump": "#6fb1dc", "final action": "#bfe0f2",
+    "capture failed": "#e31a1c", "kexec": "#00897b", "kexec failed": "#fb6a4a", "hung": "#111111", "halted": "#555555",
+}  # fmt: skip
+
+
+def phase_bars(rows: Sequence[Row], title: str) -> Any:
+    """An Altair chart: mean seconds of a software outage by phase, one bar per strategy, one panel per scenario.
+
+    Exact values where the rows have them, else simulated ones.
+    """
+    import altair as alt
+
+    values: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for row in rows:
+        if row["measure"].startswith(PREFIX) and row["estimate"] > 0.0:
+            phase = row["measure"].removeprefix(PREFIX)
+            key = (row["scenario"], row["strategy"], phase)
+            if key not in values or row["method"] == "exact":
+                values[key] = {
+                    "scenario": row["scenario"], "strategy": row["strategy"], "phase": phase, "seconds": row["estimate"]
+                }  # fmt: skip
+    data = list(values.values())
+    phases = in_order({value["phase"] for value in data})
+    for value in data:
+        value["order"] = phases.index(value["phase"])
+    strategies = list(dict.fromkeys(value["strategy"] for value in data))
+    scenarios = list(dict.fromkeys(value["scenario"] for value in data))
+    bars = (
+        alt.Chart(alt.InlineData(values=data))
+        .mark_bar(stroke="white", strokeWidth=0.5)
+        .encode(
+            x=alt.X("seconds:Q", title="mean seconds of a software outage", stack="zero"),
+            y=alt.Y("strategy:N", sort=strategies, title=None),
+            color=alt.Color(
+                "phase:N",
+                sort=phases,
+                scale=alt.Scale(domain=phases, range=[COLORS.get(phase, "#888888") for phase in phases]),
+                legend=alt.Legend(title=None, orient="bottom", columns=6, symbolLimit=0),
+            ),
+            order=alt.Order("order:Q"),
+        )
+        .properties(width=620, height=alt.Step(34))
+    )
+    if len(scenarios) > 1:
+        return (
+            bars.facet(row=alt.Row("scenario:N", sort=scenarios, title=None, header=alt.Header(labelFontSize=13)))
+            .resolve_scale(x="independent")
+            .properties(title=title)
+        )
+    return bars.properties(title=title)
+
+
+def svg(chart: Any) -> str:
+    """The chart as SVG text."""
+    import vl_convert
+
+    text: str = vl_convert.vegalite_to_svg(chart.to_json())
+    return text
+
+
+def png(chart: Any) -> bytes:
+    """The chart as PNG, at twice the resolution of the screen."""
+    import vl_convert
+
+    data: bytes = vl_convert.vegalite_to_png(chart.to_json(), scale=2.0)
+    return data

@@ -1,0 +1,34 @@
+"""The files of a result: table.csv, summary.md, manifest.json, and pictures where there are phases to show."""
+
+from __future__ import annotations
+
+import io
+
+from ksim.model.loader import Loaded
+from ksim.report.figure import PREFIX, phase_bars, png, svg
+from ksim.report.rows import csv_text
+from ksim.report.text import Printer, show_comparison, show_measures
+from ksim.study.compare import Study
+from ksim.study.results import json_text, manifest
+
+
+def files_of(loaded: Loaded, study: Study, command: str) -> dict[str, str | bytes]:
+    """The content of each file by its name."""
+    files: dict[str, str | bytes] = {
+        "table.csv": csv_text(study.rows),
+        "summary.md": summary(loaded, study, command),
+        "manifest.json": json_text(manifest(loaded, command)),
+    }
+    if len(study.lifecycles) > 1 and any(row["measure"].startswith(PREFIX) for row in study.rows):
+        chart = phase_bars(study.rows, f"{loaded.scenario.name}: a software outage by phase")
+        files |= {"phases.svg": svg(chart), "phases.png": png(chart)}
+    return files
+
+
+def summary(loaded: Loaded, study: Study, command: str) -> str:
+    """The readable answer as Markdown, with the command that makes it again."""
+    text = io.StringIO()
+    show = show_comparison if len(study.lifecycles) > 1 else show_measures
+    show(Printer(text), loaded, study)
+    body = "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+    return f"# {loaded.scenario.name}\n\n`{command}`\n\n```text\n{body.strip()}\n```\n"

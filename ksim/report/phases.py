@@ -1,0 +1,33 @@
+"""The order in which phases are shown, and the letter that stands for each in a bar of characters."""
+
+from collections.abc import Iterable
+
+PHASES = {
+    "detection": "d",
+    "panic": "p",
+    "capture boot": "C",
+    "dump": "D",
+    "final action": "a",
+    "capture failed": "x",
+    "kexec": "j",
+    "kexec failed": "X",
+    "hung": "h",
+    "halted": "H",
+    "firmware": "F",
+    "loader": "l",
+    "kernel": "k",
+    "initrd": "i",
+    "journal_replay": "r",
+    "fsck": "f",
+    "reinstall": "R",
+    "userspace": "u",
+    "application": "A",
+    "repair": "W",
+    "pause": "~",
+}
+
+
+def in_order(phases: Iterable[str]) -> list[str]:
+    """Known phases in the order of an outage, then others by name."""
+    order = {phase: place for place, phase in enumerate(PHASES)}
+    return sorted(phases, key=lambda phase: (order.get(phase, len(order)), phase))

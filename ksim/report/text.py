@@ -1,0 +1,184 @@
+"""Readable tables for a terminal, a pipe or a Markdown file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import IO
+
+from ksim.model.loader import Loaded
+from ksim.report.explain import meaning
+from ksim.report.phases import PHASES, in_order
+from ksim.report.rows import Lookup, Row
+from ksim.study.compare import Study
+
+PIPE_WIDTH = 200
+BAR_WIDTH = 60
+
+
+def number(value: float) -> str:
+    """Four significant digits; shares close to 1 keep their nines."""
+    if 0.99 < value < 1.0:
+        return f"{value:.6f}"
+    if value != 0.0 and not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.3g}"
+    return f"{value:.4g}"
+
+
+def _half(row: Row) -> str:
+    return "± ?" if row["half_width"] is None else f"± {row['half_width']:.2g}"
+
+
+def cell(simulated: Row | None, exact: Row | None) -> str:
+    """ "simulated ± half-width (exact)"."""
+    parts = []
+    if simulated is not None:
+        parts.append(f"{number(simulated['estimate'])} {_half(simulated)}")
+    if exact is not None:
+        parts.append(f"({number(exact['estimate'])})" if parts else number(exact["estimate"]))
+    return " ".join(parts) or "-"
+
+
+class Printer:
+    """Writes titles, tables and lines; rich draws them, coloured only on a terminal."""
+
+    def __init__(self, file: IO[str] | None = None) -> None:
+        from rich.console import Console
+
+        file = file or sys.stdout
+        terminal = file.isatty()
+        self._console = Console(file=file, width=None if terminal else PIPE_WIDTH, highlight=False, soft_wrap=True)
+
+    def line(self, text: str = "") -> None:
+        self._console.print(text, markup=False)
+
+    def table(self, title: str, head: Sequence[str], body: Sequence[Sequence[str]]) -> None:
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+
+        table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+        for index, name in enumerate(head):
+            table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
+        for row in body:
+            table.add_row(*row)
+        self._console.print(table)
+
+
+MAIN = {
+    "software_outage_s_mean": "s per software outage",
+    "software_downtime_min_per_year": "software min/y",
+    "downtime_min_per_year": "all min/y",
+    "availability": "availability",
+    "vmcore_captured": "vmcore captured",
+}
+
+
+def show_comparison(printer: Printer, loaded: Loaded, study: Study) -> None:
+    """The answer of ``ksim compare``: costs, differences, phases, what it means, what is assumed."""
+    scenario, rows = loaded.scenario, Lookup(study.rows)
+    names = list(study.lifecycles)
+    printer.line(
+        f"{scenario.name}: {scenario.replications} replications of {scenario.horizon / 31536000:g} y, seed "
+        f"{scenario.seed}; simulated ± half-width of the {scenario.confidence:.0%} interval (exact value)"
+    )
+    body = [[name, *(cell(rows.simulated(name, m), rows.exact(name, m)) for m in MAIN)] for name in names]
+    printer.table("What a strategy costs", ["strategy", *MAIN.values()], body)
+    differences = ("software_downtime_min_per_year_difference", "downtime_min_per_year_difference")
+    if len(names) > 1:
+        body = [
+            [name, *(cell(rows.simulated(name, m), rows.exact(name, m)) for m in differences)] for name in names[1:]
+        ]
+        printer.table(
+            f"Difference from {names[0]}, same faults and draws", ["strategy", "software min/y", "all min/y"], body
+        )
+    prefix = "software_outage_s_mean:phase="
+    phases = in_order(
+        label
+        for label in rows.labels(prefix)
+        if any((row := rows.best(name, prefix + label)) and row["estimate"] > 0.0 for name in names)
+    )
+    body = [
+        [phase, *(cell(rows.simulated(name, prefix + phase), rows.exact(name, prefix + phase)) for name in names)]
+        for phase in phases
+    ]
+    printer.table("Mean seconds of a software outage, by phase", ["phase", *names], body)
+    show_bars(printer, rows, names, phases)
+    for sentence in meaning(loaded, study):
+        printer.line(sentence)
+    show_remarks(printer, loaded, study)
+
+
+def show_bars(printer: Printer, rows: Lookup, names: Sequence[str], phases: Sequence[str]) -> None:
+    """The same phases as stacked bars of characters."""
+    prefix = "software_outage_s_mean:phase="
+
+    def seconds(name: str, phase: str) -> float:
+        row = rows.best(name, prefix + phase)
+        return row["estimate"] if row else 0.0
+
+    longest = max((sum(seconds(name, phase) for phase in phases) for name in names), default=0.0)
+    if longest <= 0.0:
+        return
+    width = max(len(name) for name in names)
+    shown = [phase for phase in phases if any(seconds(name, phase) >= longest / BAR_WIDTH / 2 for name in names)]
+    for name in names:
+        bar, total, drawn = "", 0.0, 0
+        for phase in shown:
+            total += seconds(name, phase)
+            upto = round(total / longest * BAR_WIDTH)
+            bar += PHASES.get(phase, "?") * (upto - drawn)
+            drawn = upto
+        printer.line(f"{name:>{width}} |{bar}")
+    legend = "  ".join(f"{PHASES.get(phase, '?')} {phase}" for phase in shown)
+    printer.line(f"{'':>{width}}  {legend}; one character is {longest / BAR_WIDTH:.3g} s")
+    printer.line()
+
+
+def show_measures(printer: Printer, loaded: Loaded, study: Study) -> None:
+    """All measures of ``ksim run`` or ``ksim solve``."""
+    rows = Lookup(study.rows)
+    for name in study.lifecycles:
+        measures = [row["measure"] for row in study.rows if row["strategy"] == name]
+        body = []
+        for measure in dict.fromkeys(measures):
+            simulated, exact = rows.simulated(name, measure), rows.exact(name, measure)
+            unit = (simulated or exact or {"unit": ""})["unit"]
+            body.append(
+                [
+                    measure,
+                    number(simulated["estimate"]) if simulated else "-",
+                    _half(simulated) if simulated else "-",
+                    number(exact["estimate"]) if exact else "-",
+                    unit,
+                ]
+            )
+        title = f"{loaded.scenario.name}, strategy {name}"
+        if any(row[1] != "-" for row in body):
+            printer.table(title, ["measure", "simulated", "half-width", "exact", "unit"], body)
+        else:
+            printer.table(title, ["measure", "exact", "unit"], [[row[0], row[3], row[4]] for row in body])
+    show_remarks(printer, loaded, study)
+
+
+def show_remarks(printer: Printer, loaded: Loaded, study: Study) -> None:
+    """Notes, and what rests on no measurement."""
+    for note in study.notes:
+        printer.line(f"Note: {note}.")
+    assumed = loaded.assumed()
+    if assumed:
+        keys = ", ".join(sorted(assumed))
+        printer.line(f"ASSUMED, no measurement found ({len(assumed)} values; ksim show gives their ranges): {keys}")
+
+
+def show_params(printer: Printer, loaded: Loaded) -> None:
+    """Every default in force, with range and source."""
+    body = []
+    for key, param in sorted(loaded.params.items()):
+        value = str(param.value) if param.value != "" else "-"
+        swept = f"{param.low} .. {param.high}" if param.low or param.high else "-"
+        body.append([key, _cut(value, 44), param.unit or "-", swept, _cut(str(param.source), 76)])
+    printer.table(f"{loaded.scenario.name}: defaults in force", ["key", "value", "unit", "range", "source"], body)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 3] + "..."

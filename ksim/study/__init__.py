@@ -1,0 +1,1 @@
+"""Floor 4: studies. Replications in, estimates with intervals out, and the files that hold them."""

@@ -1,0 +1,140 @@
+"""The studies behind ``ksim run``, ``solve`` and ``compare``: scenario in, rows out.
+
+A row is ``scenario, strategy, baseline, measure, unit, estimate, half_width, confidence, n, method``; rows come
+in the order of the strategies, simulated before exact. ``baseline`` is empty but for differences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ksim.errors import NotSolvable, ScenarioError
+from ksim.exact.solve import Solution
+from ksim.model.compose import lifecycle, recovery_strategies
+from ksim.model.lifecycle import Lifecycle
+from ksim.model.loader import Loaded
+from ksim.study import estimate, measures
+from ksim.study.estimate import Estimate
+from ksim.study.replicate import Job, Outcome, Progress, replicate
+from ksim.units import MINUTE_S, YEAR_S
+
+COMPARED = ("full_reboot", "kdump", "kdump_kexec", "kexec_reboot")
+"""What ``ksim compare`` compares if it is not told otherwise; the first is the baseline."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Rows of one command, the graphs behind them, and remarks (by strategy) that a reader must see."""
+
+    rows: list[Row]
+    lifecycles: dict[str, Lifecycle]
+    notes: list[str]
+
+
+def run(loaded: Loaded, *, workers: int | None = 1, progress: Progress | None = None) -> Study:
+    """Simulates the scenario under its own strategy, with the exact values beside."""
+    return _study(loaded, _own(loaded), workers, progress)
+
+
+def compare(
+    loaded: Loaded,
+    strategies: Sequence[str] = COMPARED,
+    *,
+    workers: int | None = 1,
+    progress: Progress | None = None,
+) -> Study:
+    """Simulates each strategy on the same faults and draws; differences are paired, against the first.
+
+    Raises ScenarioError for an unknown or repeated strategy.
+    """
+    for name in strategies:
+        if list(strategies).count(name) > 1:
+            raise ScenarioError(f"strategy '{name}' is named twice")
+    return _study(loaded, {name: lifecycle(loaded.scenario, name) for name in strategies}, workers, progress)
+
+
+def solve(loaded: Loaded) -> Study:
+    """The exact values alone. Raises NotSolvable with the reason."""
+    rows, lifecycles = [], _own(loaded)
+    for name, life in lifecycles.items():
+        solution = Solution(life)
+        found = measures.exact(solution, loaded.scenario.horizon) + measures.visits(solution)
+        rows += [_row(loaded, name, measure, value) for measure, value in found]
+    return Study(rows, lifecycles, _notes(lifecycles))
+
+
+def _own(loaded: Loaded) -> dict[str, Lifecycle]:
+    scenario = loaded.scenario
+    name = "own" if scenario.lifecycle is not None else scenario.recovery.strategy
+    return {name: lifecycle(scenario)}
+
+
+def _study(loaded: Loaded, lifecycles: dict[str, Lifecycle], workers: int | None, progress: Progress | None) -> Study:
+    scenario = loaded.scenario
+    job = Job(lifecycles, scenario.seed, scenario.horizon, scenario.replications)
+    outcome = replicate(job, workers, progress)
+    notes = _notes(lifecycles)
+    solutions: dict[str, Solution] = {}
+    rows: list[Row] = []
+    for name, life in lifecycles.items():
+        try:
+            solutions[name] = Solution(life)
+        except NotSolvable as error:
+            notes.append(f"{name}: no exact values ({error})")
+        found = measures.simulated(outcome.ledgers[name], scenario.horizon, scenario.confidence)
+        if name in solutions:
+            found += measures.exact(solutions[name], scenario.horizon)
+        rows += [_row(loaded, name, measure, value) for measure, value in found]
+    rows += _differences(loaded, list(lifecycles), outcome, solutions)
+    censored = sum(ledger.censored for ledger in outcome.ledgers.values())
+    if censored:
+        notes.append(f"{censored} outages were cut off by the horizon: downtime counts them, outage lengths do not")
+    return Study(rows, lifecycles, notes)
+
+
+def _differences(loaded: Loaded, names: list[str], outcome: Outcome, solutions: dict[str, Solution]) -> list[Row]:
+    scenario = loaded.scenario
+    baseline, rows = names[0], []
+    scales = {
+        "downtime": ("downtime_min_per_year", YEAR_S / scenario.horizon / MINUTE_S, measures.MIN_PER_YEAR),
+        "software_downtime": ("software_downtime_min_per_year", YEAR_S / scenario.horizon / MINUTE_S, "min/y"),
+        "outages": ("outages_per_year", YEAR_S / scenario.horizon, "1/y"),
+    }
+    exact = {name: dict(measures.exact(solution, scenario.horizon)) for name, solution in solutions.items()}
+    for name in names[1:]:
+        for column, (measure, scale, unit) in scales.items():
+            moments = outcome.differences[name, column]
+            paired = estimate.mean(moments, scale, unit, scenario.confidence, "simulated, paired")
+            rows.append(_row(loaded, name, f"{measure}_difference", paired, baseline))
+            if name in exact and baseline in exact and measure in exact[name]:
+                value = exact[name][measure].value - exact[baseline][measure].value
+                rows.append(_row(loaded, name, f"{measure}_difference", estimate.exact(value, unit), baseline))
+    return rows
+
+
+def _row(loaded: Loaded, strategy: str, measure: str, found: Estimate, baseline: str = "") -> Row:
+    return {
+        "scenario": loaded.scenario.name,
+        "strategy": strategy,
+        "baseline": baseline,
+        "measure": measure,
+        "unit": found.unit,
+        "estimate": found.value,
+        "half_width": found.half_width,
+        "confidence": found.confidence,
+        "n": found.n,
+        "method": found.method,
+    }
+
+
+def _notes(lifecycles: dict[str, Lifecycle]) -> list[str]:
+    return [f"{name}: {note}" for name, life in lifecycles.items() for note in life.notes]
+
+
+def strategy_names() -> list[str]:
+    """All strategies that can be compared."""
+    return list(recovery_strategies())

@@ -1,0 +1,119 @@
+"""What both readers report, under the same names: from a ledger with intervals, from a solution exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from ksim.evidence.ledger import GROUPS, Ledger
+from ksim.exact.solve import Solution
+from ksim.study import estimate
+from ksim.study.estimate import Estimate
+from ksim.units import MINUTE_S, YEAR_S
+
+Measure = tuple[str, Estimate]
+
+MIN_PER_YEAR = "min/y"
+QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+
+
+def simulated(ledger: Ledger, horizon_s: float, confidence: float) -> list[Measure]:
+    """The measures of one simulated design point."""
+    return [(name, found) for name, found in _simulated(ledger, horizon_s, confidence) if found is not None]
+
+
+def _simulated(ledger: Ledger, horizon_s: float, confidence: float) -> Iterator[tuple[str, Estimate | None]]:
+    per_year = YEAR_S / horizon_s
+
+    def mean(column: str, scale: float, unit: str) -> Estimate:
+        return estimate.mean(ledger.column(column), scale, unit, confidence)
+
+    down = mean("downtime", 1.0 / horizon_s, "1")
+    yield "availability", Estimate(1.0 - down.value, down.half_width, confidence, down.n, "1", "simulated")
+    for column in ("downtime", *(f"{budget}_downtime" for budget in _budgets(ledger.budgets.values())), "degraded"):
+        yield f"{column}_min_per_year", mean(column, per_year / MINUTE_S, MIN_PER_YEAR)
+    yield "downtime_min_in_horizon", mean("downtime", 1.0 / MINUTE_S, "min")
+    yield "outages_per_year", mean("outages", per_year, "1/y")
+    for group in GROUPS:
+        if group:
+            yield f"{group}outages_per_year", mean(f"{group}outages", per_year, "1/y")
+        yield f"{group}outage_s_mean", estimate.ratio(ledger.ratio(f"{group}outage", group), "s", confidence)
+        for name, q in QUANTILES.items():
+            yield f"{group}outage_s_{name}", estimate.quantile(ledger.lengths[group], q, "s", confidence)
+    captured, panics = ledger.events.get("vmcore", 0), ledger.events.get("panic", 0)
+    yield "vmcore_captured", estimate.proportion(captured, panics, confidence)
+    for column in sorted(ledger.means):
+        if column.startswith("downtime:"):
+            name = column.removeprefix("downtime:")
+            yield f"downtime_min_per_year:{name}", mean(column, per_year / MINUTE_S, MIN_PER_YEAR)
+    for column in sorted(ledger.ratios):
+        if column.startswith("software_outage:"):
+            name = column.removeprefix("software_outage:")
+            found = estimate.ratio(ledger.ratio(column, "software_"), "s", confidence)
+            yield f"software_outage_s_mean:{name}", found
+
+
+def _budgets(names: object) -> list[str]:
+    present = set(names)  # type: ignore[call-overload]
+    return [budget for budget in ("software", "hardware", "planned") if budget in present]
+
+
+def exact(solution: Solution, horizon_s: float) -> list[Measure]:
+    """The same measures in the long run, exactly; quantiles of outages are not among them.
+
+    ``downtime_min_in_horizon`` is the expected downtime of a host that starts up at time 0, and the standard
+    deviations describe single outages and the downtime of one year.
+    """
+    return [(name, estimate.exact(value, unit)) for name, value, unit in _exact(solution, horizon_s)]
+
+
+def _exact(solution: Solution, horizon_s: float) -> Iterator[tuple[str, float, str]]:
+    to_min_per_year = YEAR_S / MINUTE_S
+    by_cause = solution.downtime_by_cause()
+    budgets = solution.layout.budgets
+    yield "availability", 1.0 - solution.unavailability, "1"
+    yield "downtime_min_per_year", solution.unavailability * to_min_per_year, MIN_PER_YEAR
+    for budget in _budgets(budgets.values()):
+        shares = [math.fsum(phases.values()) for cause, phases in by_cause.items() if budgets[cause] == budget]
+        yield f"{budget}_downtime_min_per_year", math.fsum(shares) * to_min_per_year, MIN_PER_YEAR
+    yield "degraded_min_per_year", solution.degraded * to_min_per_year, MIN_PER_YEAR
+    yield "downtime_min_in_horizon", solution.downtime_s(horizon_s) / MINUTE_S, "min"
+    sd = math.sqrt(max(0.0, solution.downtime_variance_rate * YEAR_S)) / MINUTE_S
+    yield "downtime_min_per_year_sd", sd, MIN_PER_YEAR
+    for group in GROUPS:
+        outages = solution.outages(group.rstrip("_") or None)
+        rate = outages.rate if outages else 0.0
+        yield f"{group}outages_per_year", rate * YEAR_S, "1/y"
+        if outages:
+            yield f"{group}outage_s_mean", outages.mean_s, "s"
+            yield f"{group}outage_s_sd", outages.sd_s, "s"
+    panics = solution.event_rate("panic")
+    if panics:
+        yield "vmcore_captured", solution.event_rate("vmcore") / panics, "1"
+    for cause in sorted(by_cause):
+        yield (
+            f"downtime_min_per_year:cause={cause}",
+            math.fsum(by_cause[cause].values()) * to_min_per_year,
+            MIN_PER_YEAR,
+        )
+    yield from _exact_phases(solution, by_cause)
+
+
+def _exact_phases(solution: Solution, by_cause: dict[str, dict[str, float]]) -> Iterator[tuple[str, float, str]]:
+    software = solution.outages("software")
+    for phase in sorted({phase for phases in by_cause.values() for phase in phases}):
+        shares = {cause: phases.get(phase, 0.0) for cause, phases in by_cause.items()}
+        yield f"downtime_min_per_year:phase={phase}", math.fsum(shares.values()) * YEAR_S / MINUTE_S, MIN_PER_YEAR
+        of_software = [share for cause, share in shares.items() if solution.layout.budgets[cause] == "software"]
+        if software and of_software:
+            yield f"software_outage_s_mean:phase={phase}", math.fsum(of_software) / software.rate, "s"
+
+
+def visits(solution: Solution) -> list[Measure]:
+    """How often each node is entered per outage, exactly: for a node met at most once, its probability."""
+    outages = solution.outages()
+    per_outage = outages.rate * solution.cycle_s if outages else math.inf
+    return [
+        (f"visits_per_outage:node={name}", estimate.exact(count / per_outage, "1"))
+        for name, count in zip(solution.layout.names, solution.visits, strict=True)
+    ]

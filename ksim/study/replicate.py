@@ -1,0 +1,155 @@
+"""Replications of one or more lifecycles under common random numbers, here or on several cores.
+
+All lifecycles of a job see the same replications, so that differences between them are paired. Chunks may
+finish in any order: the ledger's sums are exact, and the result has the same bytes for any number of workers.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from itertools import islice
+
+from ksim.errors import KsimError
+from ksim.evidence.ledger import Ledger, fold
+from ksim.evidence.sums import Moments
+from ksim.macro.walker import Walker
+from ksim.model.lifecycle import Lifecycle
+
+CHUNK = 128
+"""Replications per piece of work: tens of milliseconds."""
+DIFFERENCES = ("downtime", "software_downtime", "outages")
+"""Columns whose paired differences from the first lifecycle are kept."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to replicate: lifecycles by name (the first is the baseline of all differences)."""
+
+    lifecycles: Mapping[str, Lifecycle]
+    seed: int
+    horizon_s: float
+    replications: int
+
+
+@dataclass
+class Outcome:
+    """The ledgers by name, and moments of paired differences by (name, column)."""
+
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+    differences: dict[tuple[str, str], Moments] = field(default_factory=dict)
+
+    def merge(self, other: Outcome) -> None:
+        for name, ledger in other.ledgers.items():
+            if name in self.ledgers:
+                self.ledgers[name].merge(ledger)
+            else:
+                self.ledgers[name] = ledger
+        for key, moments in other.differences.items():
+            self.differences.setdefault(key, Moments()).merge(moments)
+
+
+class Chunker:
+    """Runs chunks of a job; keeps the compiled walkers."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        batch = min(CHUNK, job.replications)
+        self._walkers = {name: Walker(life, job.seed, batch) for name, life in job.lifecycles.items()}
+
+    def run(self, first: int, count: int) -> Outcome:
+        job, outcome = self._job, Outcome()
+        for name, life in job.lifecycles.items():
+            outcome.ledgers[name] = Ledger(dict(life.layout.budgets))
+        for replication in range(first, first + count):
+            baseline: dict[str, float] | None = None
+            for name, life in job.lifecycles.items():
+                path = self._walkers[name].path(replication, job.horizon_s)
+                columns = outcome.ledgers[name].add(fold(path, life.layout, job.horizon_s))
+                if baseline is None:
+                    baseline = columns
+                    continue
+                for column in DIFFERENCES:
+                    moments = outcome.differences.setdefault((name, column), Moments())
+                    moments.add(columns.get(column, 0.0) - baseline.get(column, 0.0))
+        return outcome
+
+
+def replicate(job: Job, workers: int | None = 1, progress: Progress | None = None) -> Outcome:
+    """Runs the whole job. ``workers`` None: as many cores as are worth starting.
+
+    More than one worker means new processes, which import the caller's main module: a script needs the usual
+    ``if __name__ == "__main__":``. Raises KsimError if a worker dies; Ctrl-C leaves no process behind.
+    """
+    chunks = [(first, min(CHUNK, job.replications - first)) for first in range(0, job.replications, CHUNK)]
+    if workers is None:
+        work = len(chunks) * len(job.lifecycles)
+        workers = min(os.cpu_count() or 1, len(chunks)) if work >= CHUNKS_WORTH_A_POOL else 1
+    total, done = Outcome(), 0
+    pieces = _serial(job, chunks) if workers <= 1 else _parallel(job, chunks, workers)
+    for count, piece in pieces:
+        total.merge(piece)
+        done += count
+        if progress is not None:
+            progress(done, job.replications)
+    return total
+
+
+CHUNKS_WORTH_A_POOL = 200
+"""Below this much work the start of worker processes costs more than they save."""
+
+
+def _serial(job: Job, chunks: list[tuple[int, int]]) -> Iterator[tuple[int, Outcome]]:
+    chunker = Chunker(job)
+    for first, count in chunks:
+        yield count, chunker.run(first, count)
+
+
+_chunker: Chunker | None = None
+
+
+def _start(job: Job) -> None:
+    global _chunker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    _chunker = Chunker(job)
+
+
+def _run(first: int, count: int) -> Outcome:
+    assert _chunker is not None
+    return _chunker.run(first, count)
+
+
+def _parallel(job: Job, chunks: list[tuple[int, int]], workers: int) -> Iterator[tuple[int, Outcome]]:
+    context = multiprocessing.get_context(
+        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else None
+    )
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(job,))
+    waiting = iter(chunks)
+    running: dict[Future[Outcome], int] = {}
+    try:
+        while True:
+            # a bounded number in flight: results are merged as they come, memory does not grow
+            for first, count in islice(waiting, 3 * workers - len(running)):
+                running[pool.submit(_run, first, count)] = count
+            if not running:
+                break
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield running.pop(future), future.result()
+    except BrokenProcessPool:
+        raise KsimError(
+            "a worker process died (killed, out of memory, or a script without a __main__ guard); try one worker"
+        ) from None
+    finally:
+        processes = list((pool._processes or {}).values())
+        pool.shutdown(wait=not running, cancel_futures=True)
+        if running:
+            for process in processes:
+                process.terminate()

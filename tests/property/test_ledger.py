@@ -1,0 +1,134 @@
+"""The ledger: intervals tile [0, horizon], what the horizon cuts is censored, broken paths are refused."""
+
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ksim.errors import InvariantViolation
+from ksim.evidence.ledger import Ledger, columns, fold
+from ksim.evidence.transition import Path
+from ksim.macro.walker import Walker
+from ksim.model.lifecycle import Lifecycle
+from tests.strategies import SEEDS, lifecycles
+
+HORIZONS = st.floats(10.0, 5000.0)
+
+
+class Retold:
+    """A path folded the slow way: one interval at a time, from the names in its transitions."""
+
+    def __init__(self, life: Lifecycle, path: Path, horizon_s: float) -> None:
+        self.service = Counter[str]()
+        self.outages: list[tuple[str, float]] = []
+        self.censored = 0
+        node, since, cause, length = life.entry, 0.0, "", None
+        steps = [(t.time_s, t.target, t.cause) for t in path.transitions(life.layout)]
+        for time, target, way_cause in [*steps, (horizon_s, None, "")]:
+            service = life[node].service.value
+            self.service[service] += time - since
+            if service == "down":
+                length = (length or 0.0) + time - since
+            if target is None:
+                self.censored = int(length is not None)
+                break
+            after = life[target].service.value
+            if service == "down" and after != "down":
+                self.outages.append((cause, length))
+                length = None
+            elif service != "down" and after == "down":
+                cause, length = way_cause, 0.0
+            node, since = target, time
+
+
+@given(lifecycles(), SEEDS, HORIZONS)
+def test_intervals_tile_the_horizon(life: Lifecycle, seed: int, horizon_s: float) -> None:
+    path = Walker(life, seed).path(0, horizon_s)
+    row, retold = fold(path, life.layout, horizon_s), Retold(life, path, horizon_s)
+    down = math.fsum(row.downtime.values())
+    assert math.isclose(down, retold.service["down"], rel_tol=1e-9, abs_tol=1e-9)
+    assert math.isclose(row.degraded_s, retold.service["degraded"], rel_tol=1e-9, abs_tol=1e-9)
+    assert math.isclose(down + row.degraded_s + retold.service["up"], horizon_s, rel_tol=1e-9)
+
+
+@given(lifecycles(), SEEDS, HORIZONS)
+def test_censored_outages_are_downtime_but_never_finished(life: Lifecycle, seed: int, horizon_s: float) -> None:
+    path = Walker(life, seed).path(0, horizon_s)
+    row, retold = fold(path, life.layout, horizon_s), Retold(life, path, horizon_s)
+    assert [cause for cause, _ in row.finished] == [cause for cause, _ in retold.outages]
+    assert [s for _, s in row.finished] == pytest.approx([s for _, s in retold.outages], rel=1e-9, abs=1e-9)
+    assert sum(row.started.values()) == len(row.finished) + retold.censored
+    finished = math.fsum(row.finished_downtime.values())
+    assert math.isclose(finished, math.fsum(s for _, s in row.finished), rel_tol=1e-9, abs_tol=1e-9)
+    assert finished <= math.fsum(row.downtime.values()) + 1e-9
+    if not retold.censored:
+        assert row.finished_downtime == row.downtime
+
+
+@given(lifecycles(), SEEDS)
+def test_an_outage_cut_off_just_before_its_end_is_not_finished(life: Lifecycle, seed: int) -> None:
+    path = Walker(life, seed).path(0, 5000.0)
+    down = life.layout.down
+    ends = [
+        i
+        for i, edge in enumerate(path.edges)
+        if down[life.layout.source[edge]] and not down[life.layout.target[edge]] and (i == 0 or path.times[i] > 0)
+    ]
+    assume(ends)
+    end = ends[0]
+    cut = Path(path.times[:end], path.edges[:end])
+    whole = Path(path.times[: end + 1], path.edges[: end + 1])
+    assert fold(cut, life.layout, path.times[end]).finished == []
+    assert len(fold(whole, life.layout, path.times[end]).finished) == 1
+
+
+@given(lifecycles(), SEEDS, st.data())
+def test_broken_paths_are_refused(life: Lifecycle, seed: int, data: st.DataObject) -> None:
+    path = Walker(life, seed).path(0, 3000.0)
+    assume(len(path.times) >= 2)
+    horizon_s, layout = 3000.0, life.layout
+    i = data.draw(st.integers(1, len(path.times) - 1))
+    broken = {
+        "back in time": Path([*path.times[:i], math.nextafter(path.times[i - 1], -1), *path.times[i + 1 :]], path.edges),
+        "not a time": Path([*path.times[:i], math.nan, *path.times[i + 1 :]], path.edges),
+        "after the end": Path([*path.times[:-1], math.nextafter(horizon_s, math.inf)], path.edges),
+        "before zero": Path([-1e-9, *path.times[1:]], path.edges),
+    }
+    others = [e for e in range(len(layout.source)) if layout.source[e] != layout.source[path.edges[i]]]
+    if others:
+        jump = data.draw(st.sampled_from(others))
+        broken["from elsewhere"] = Path(path.times, [*path.edges[:i], jump, *path.edges[i + 1 :]])
+    for what, bad in broken.items():
+        with pytest.raises(InvariantViolation):
+            pytest.fail(f"accepted: {what}, {fold(bad, layout, horizon_s)}")
+
+
+@given(lifecycles(), SEEDS, st.randoms(use_true_random=False))
+def test_ledgers_merge_in_any_order(life: Lifecycle, seed: int, random) -> None:
+    walker, budgets = Walker(life, seed), life.layout.budgets
+    rows = [fold(walker.path(r, 500.0), life.layout, 500.0) for r in range(6)]
+    at_once, merged = Ledger(budgets), Ledger(budgets)
+    for row in rows:
+        at_once.add(row)
+    for part in random.sample([rows[:1], rows[1:3], rows[3:]], 3):
+        ledger = Ledger(budgets)
+        for row in part:
+            ledger.add(row)
+        merged.merge(ledger)
+    assert merged == at_once
+    assert merged.censored == sum(sum(row.started.values()) - len(row.finished) for row in rows)
+    assert merged.column("downtime").n == 6
+    assert merged.lengths[""].n == sum(len(row.finished) for row in rows)
+
+
+@given(lifecycles(), SEEDS)
+def test_columns_split_the_downtime_in_three_ways(life: Lifecycle, seed: int) -> None:
+    row = fold(Walker(life, seed).path(0, 2000.0), life.layout, 2000.0)
+    found = columns(row, life.layout.budgets)
+    for prefix, suffix in (("downtime:cause=", ""), ("downtime:phase=", ""), ("", "_downtime")):
+        names = [n for n in found if n.startswith(prefix) and n.endswith(suffix) and n != "downtime" and prefix + suffix]
+        total = math.fsum(found[name] for name in names)
+        assert math.isclose(total, found["downtime"], rel_tol=1e-9, abs_tol=1e-9)
+    assert found.get("outages", 0.0) == sum(row.started.values())
