@@ -21,7 +21,7 @@ from ksim.errors import KsimError
 if TYPE_CHECKING:
     from ksim.model.loader import Loaded
     from ksim.study.compare import Study
-    from ksim.study.replicate import Progress
+    from ksim.study.replicate import Progress as Report
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,7 +69,7 @@ def run(
     from ksim.study import compare as study
 
     loaded = _load(file, overrides, seed)
-    with _Progress() as progress:
+    with Progress() as progress:
         found = study.run(loaded, workers=workers, progress=progress)
     _show_measures(loaded, found, as_json)
     if out is not None:
@@ -115,7 +115,7 @@ def compare(
     from ksim.study import compare as study
 
     loaded = _load(file, overrides, seed)
-    with _Progress() as progress:
+    with Progress() as progress:
         found = study.compare(loaded, strategies or study.COMPARED, workers=workers, progress=progress)
     if as_json:
         _print_json(loaded, found)
@@ -221,18 +221,23 @@ def _store(directory: Path, loaded: Loaded, found: Study, *, _quiet: bool) -> No
         click.echo(f"Written to {directory}: {', '.join(files)}")
 
 
-class _Progress:
+class Progress:
     """A progress bar on stderr; nothing where that is no terminal or the work is over at once."""
 
-    def __enter__(self) -> Progress | None:
+    def __enter__(self) -> Report | None:
         self._bar: Any = None
         if not sys.stderr.isatty():
             return None
+        from rich import progress
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("replications"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        columns = (
+            progress.TextColumn("replications"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
+        )
+        self._bar = progress.Progress(*columns, console=Console(stderr=True), transient=True)
         self._bar.start()
         task = self._bar.add_task("replications", total=None)
 
@@ -247,9 +252,14 @@ class _Progress:
 
 
 def main() -> NoReturn:
-    """Runs the command line and turns every expected failure into one message and an exit code."""
+    """The ``ksim`` command."""
+    exit_with(lambda: cli.main(prog_name="ksim", standalone_mode=False))
+
+
+def exit_with(command: Callable[[], object]) -> NoReturn:
+    """Runs a command and turns every expected failure into one message and an exit code."""
     try:
-        cli.main(prog_name="ksim", standalone_mode=False)
+        command()
         sys.stdout.flush()
         code = 0
     except click.ClickException as error:

@@ -47,6 +47,12 @@ class Law(Protocol):
         ...
 
 
+def _text(x: float) -> str:
+    """The number in 15 digits where they are the number itself, else in as many as it takes."""
+    short = f"{x:.15g}"
+    return short if float(short) == x else repr(x)
+
+
 @dataclass(frozen=True, slots=True)
 class Constant:
     """Always ``value`` seconds."""
@@ -73,7 +79,7 @@ class Constant:
         return np.where(t < self.value, 1.0, 0.0)
 
     def __str__(self) -> str:
-        return f"{self.value:.15g} s"
+        return f"{_text(self.value)} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ class Exponential:
         return portable.exp(-np.maximum(t, 0.0) / self.mean)
 
     def __str__(self) -> str:
-        return f"exponential(mean={self.mean:.15g} s)"
+        return f"exponential(mean={_text(self.mean)} s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,7 @@ class LogNormal:
         return np.where(t > 0.0, upper, 1.0)
 
     def __str__(self) -> str:
-        return f"lognormal(median={self.median:.15g} s, sigma={self.sigma:.15g})"
+        return f"lognormal(median={_text(self.median)} s, sigma={_text(self.sigma)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +154,7 @@ class Weibull:
         return portable.exp(-portable.power(np.maximum(t, 0.0) / self.scale, self.shape))
 
     def __str__(self) -> str:
-        return f"weibull(shape={self.shape:.15g}, scale={self.scale:.15g} s)"
+        return f"weibull(shape={_text(self.shape)}, scale={_text(self.scale)} s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,7 @@ class Uniform:
         return np.clip((self.high - t) / (self.high - self.low), 0.0, 1.0)
 
     def __str__(self) -> str:
-        return f"uniform({self.low:.15g} s, {self.high:.15g} s)"
+        return f"uniform({_text(self.low)} s, {_text(self.high)} s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +211,7 @@ class LogUniform:
         return portable.log(self.high / inside) / self._span
 
     def __str__(self) -> str:
-        return f"loguniform({self.low:.15g} s, {self.high:.15g} s)"
+        return f"loguniform({_text(self.low)} s, {_text(self.high)} s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +241,7 @@ class Empirical:
         return above / len(self.values)
 
     def __str__(self) -> str:
-        return f"empirical({', '.join(f'{v:.15g} s' for v in self.values)})"
+        return f"empirical({', '.join(f'{_text(v)} s' for v in self.values)})"
 
 
 def variance(law: Law) -> float:

@@ -1,8 +1,8 @@
 """Addressed draws: the uniform number ``(seed, replication, stream name, index)`` is always the same number.
 
 Generator: Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), as in NumPy.
-Key: the 16 bytes of blake2b(seed and name), little endian. The draws of a stream lie in tiers of 8, 64, 512,
-4096, 4096, ... per replication. Within a tier the replications lie side by side: draw number j of the tier is
+Key: the 16 bytes of blake2b(seed and name), little endian. The draws of a stream lie in tiers of 8, 8, 16,
+32, ..., 4096, 4096, ... per replication. Within a tier the replications lie side by side: draw number j of the tier is
 word ``n = size * replication + j``, that is, word n % 4 of the Philox block with counter (n // 4 + 1, tier, 0, 0).
 A uniform is (word >> 11) * 2^-53, in [0, 1). So both many short replications and one long one are filled by few
 calls, and any draw can be had without the others.
@@ -23,17 +23,23 @@ import numpy.typing as npt
 
 from ksim.chance.portable import Array
 
+FIRST_TIER = 8
 BLOCK = 4096
-"""Draws made in one call, at most."""
+"""Size of the last tiers, and the most that one call draws."""
 
 
 def tier_of(index: int) -> tuple[int, int, int]:
     """(tier, size of the tier, first index of the tier) of draw ``index``."""
-    tier, size, first = 0, 8, 0
-    while index >= first + size:
-        first += size
-        tier, size = tier + 1, min(8 * size, BLOCK)
-    return tier, size, first
+    tier, first = 0, 0
+    while index >= first + size_of(tier):
+        first += size_of(tier)
+        tier += 1
+    return tier, size_of(tier), first
+
+
+def size_of(tier: int) -> int:
+    """How many draws of one replication a tier holds."""
+    return FIRST_TIER if tier == 0 else min(FIRST_TIER << min(tier - 1, 60), BLOCK)
 
 
 def philox_key(seed: int, name: str) -> npt.NDArray[np.uint64]:
@@ -65,21 +71,33 @@ class Stream:
         self._key = philox_key(seed, name)
         self._transform = transform
         self._batch = batch
-        self._blocks: dict[int, tuple[int, int, list[Any]]] = {}
+        self._first = 0
+        self._heads: list[list[Any]] = []
+        self._blocks: dict[int, tuple[int, list[Any]]] = {}
 
     def start(self, replication: int) -> Iterator[Any]:
         """All draws of a replication, index 0, 1, 2, ..."""
-        return chain.from_iterable(self._part(replication, tier) for tier in count())
+        at = replication - self._first
+        if not 0 <= at < len(self._heads):
+            values = self._values(replication, 0, FIRST_TIER)
+            self._heads = [values[i : i + FIRST_TIER] for i in range(0, len(values), FIRST_TIER)]
+            self._first, at = replication, 0
+        return chain(self._heads[at], self._tail(replication))
+
+    def _tail(self, replication: int) -> Iterator[Any]:
+        for tier in count(1):
+            yield from self._part(replication, tier)
 
     def _part(self, replication: int, tier: int) -> list[Any]:
-        first, size, values = self._blocks.get(tier, (-1, 0, []))
+        size = size_of(tier)
+        first, values = self._blocks.get(tier, (0, []))
         at = (replication - first) * size
-        if first < 0 or not 0 <= at < len(values):
-            size = min(8 ** (tier + 1), BLOCK)
-            together = max(1, min(self._batch, BLOCK // size))
-            uniforms = _uniforms(self._key, size * replication // 4, tier, size * together)
-            first, at, values = replication, 0, self._transform(uniforms)
-            # a tier above the first few is seldom met again: keeping it would only hold memory
-            if tier < 4:
-                self._blocks[tier] = (first, size, values)
+        if not 0 <= at < len(values):
+            first, at, values = replication, 0, self._values(replication, tier, size)
+            if size < BLOCK:
+                self._blocks[tier] = (first, values)  # holds the next replications too
         return values[at : at + size]
+
+    def _values(self, replication: int, tier: int, size: int) -> list[Any]:
+        together = max(1, min(self._batch, BLOCK // size))
+        return self._transform(_uniforms(self._key, size * replication // 4, tier, size * together))

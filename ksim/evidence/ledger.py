@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from ksim.errors import InvariantViolation
 from ksim.evidence.sums import Histogram, Moments
@@ -76,17 +77,18 @@ def columns(row: Row, budgets: Mapping[str, str]) -> dict[str, float]:
     """The row as named numbers, seconds and counts, whose means over replications are the measures."""
     found: dict[str, float] = {"downtime": 0.0, "degraded": row.degraded_s}
     for (cause, phase), seconds in row.downtime.items():
-        for name in (
-            "downtime",
-            f"{budgets[cause]}_downtime",
-            f"downtime:cause={cause}",
-            f"downtime:phase={phase}",
-        ):
+        for name in _names(budgets[cause], cause, phase):
             found[name] = found.get(name, 0.0) + seconds
     for cause, count in row.started.items():
         for name in ("outages", f"{budgets[cause]}_outages"):
             found[name] = found.get(name, 0.0) + count
     return found
+
+
+@cache
+def _names(budget: str, cause: str, phase: str) -> tuple[str, ...]:
+    """The columns that a stretch of downtime counts for."""
+    return "downtime", f"{budget}_downtime", f"downtime:cause={cause}", f"downtime:phase={phase}"
 
 
 GROUPS = ("", "software_")
@@ -97,7 +99,8 @@ GROUPS = ("", "software_")
 class Ledger:
     """Sums over replications; its size depends on the number of causes and phases, not of replications.
 
-    ``means``: moments of columns. ``ratios``: moments of (seconds in finished outages, number of them).
+    ``means``: moments of columns. ``ratios``: moments of (seconds in finished outages, number of them), for
+    outages of software by phase, too.
     ``lengths``: histograms of finished outages. ``censored``: outages cut off by the horizon.
     """
 
@@ -130,20 +133,19 @@ class Ledger:
 
     def _add_finished(self, row: Row, group: str) -> None:
         member = self._members[group]
-        count, seconds = 0, {f"{group}outage": 0.0}
-        for cause, length in row.finished:
-            if member[cause]:
-                count += 1
-                self.lengths[group].add(length)
-        if not count:
+        lengths = [length for cause, length in row.finished if member[cause]]
+        if not lengths:
             return
-        for (cause, phase), spent in row.finished_downtime.items():
-            if member[cause]:
-                name = f"{group}outage:phase={phase}"
-                seconds[name] = seconds.get(name, 0.0) + spent
-                seconds[f"{group}outage"] += spent
-        for name, spent in seconds.items():
-            self.ratios.setdefault(name, Moments()).add(spent, count)
+        for length in lengths:
+            self.lengths[group].add(length)
+        self.ratios.setdefault(f"{group}outage", Moments()).add(sum(lengths), len(lengths))
+        if group:
+            phases: dict[str, float] = {}
+            for (cause, phase), spent in row.finished_downtime.items():
+                if member[cause]:
+                    phases[phase] = phases.get(phase, 0.0) + spent
+            for phase, spent in phases.items():
+                self.ratios.setdefault(f"{group}outage:phase={phase}", Moments()).add(spent, len(lengths))
 
     def merge(self, other: Ledger) -> None:
         self.replications += other.replications

@@ -1,24 +1,29 @@
 """The simulated reader: one host and its clocks as SimPy processes. It knows no fault and no strategy by name.
 
-The *host* process walks the lifecycle graph: at a choice it draws the branch, then waits for the dwell; at a
-race it draws a time for each clock and waits to be struck. Every clock (a fault source, a watchdog, an
-operator) is a process of its own: it sleeps until it is armed, waits its time out and strikes. Only the
-earliest clock of a race is armed: the times are known, the others cannot win, and a timer that cannot win
-would only have to be cancelled. At equal times the clock named first wins.
+The *host* process walks the lifecycle graph: at a choice it draws the branch and the dwell; at a race it draws
+a time for each clock and waits to be struck. Every clock (a fault source, a watchdog, an operator) is a process
+of its own: it sleeps until it is armed, waits its time out and strikes. Only the earliest clock of a race is
+armed: the times are known, the others cannot win, and a timer that cannot win would only have to be cancelled.
+At equal times the clock named first wins.
+
+Between two races nothing can happen to the host, so it sleeps through such a stretch at once and notes each
+transition at its own time. ``time`` is the sum of the durations in their order: the same bits, whatever is slept
+through at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
 
 import simpy
+from simpy.events import NORMAL
 
 from ksim.chance.distributions import Constant, Law, Outcomes
 from ksim.chance.portable import Array
 from ksim.chance.streams import Stream
+from ksim.errors import InvariantViolation
 from ksim.evidence.transition import Path
 from ksim.model.lifecycle import Lifecycle, Node
 
@@ -43,7 +48,8 @@ class Walker:
         self._seed, self._batch = seed, batch
         self._entry = life.index[life.entry]
         self._numbers: dict[str, int] = {}
-        self._starts: list[Callable[[int], Draw]] = []
+        self._constants: list[Draw] = []
+        self._streams: list[tuple[int, Stream]] = []
         self._sources = sorted({clock.name for node in life.nodes for clock in node.clocks})
         self._stops: list[Stop] = []
         edge = 0
@@ -53,41 +59,37 @@ class Walker:
 
     def path(self, replication: int, horizon_s: float) -> Path:
         """One replication from time 0 to ``horizon_s`` (excluded), as it happened."""
-        draws: list[Draw] = []
-
-        def begin(number: int) -> Any:
-            """The first draw of a stream in this replication: most replications need few of the streams."""
-            draws[number] = self._starts[number](replication)
-            return draws[number]()
-
-        draws.extend(partial(begin, number) for number in range(len(self._starts)))
+        draws = self._constants.copy()
+        for number, stream in self._streams:
+            draws[number] = stream.start(replication).__next__
         env = simpy.Environment()
         path = Path()
-        env.process(self._host(env, draws, path))
+        env.process(self._host(env, draws, path, horizon_s))
         env.run(until=horizon_s)
         return path
 
-    def _host(self, env: simpy.Environment, draws: list[Draw], path: Path) -> Process:
+    def _host(self, env: simpy.Environment, draws: list[Draw], path: Path, horizon_s: float) -> Process:
+        stops = self._stops
         sources: dict[int, Source] = {}
-        stops, dwelled = self._stops, Alarm(env)
         note_time, note_edge = path.times.append, path.edges.append
-        node = self._entry
+        node, time = self._entry, 0.0
         while True:
             branch, durations, targets, first_edge, clocks = stops[node]
             if clocks:
                 times = [draws[number]() for number in durations]
                 first = min(times)
                 way = times.index(first)
+                time += first
                 clock = clocks[way]
                 if clock not in sources:
                     sources[clock] = Source(env)
-                yield sources[clock].arm(first)
+                yield sources[clock].arm(time - env.now)
             else:
                 way = 0 if branch is None else draws[branch]()
-                dwell = draws[durations[way]]()
-                if dwell:
-                    yield dwelled.clear().set(dwell)
-            note_time(env.now)
+                time += draws[durations[way]]()
+            if time >= horizon_s:
+                return
+            note_time(time)
             note_edge(first_edge + way)
             node = targets[way]
 
@@ -113,9 +115,8 @@ class Walker:
     def _duration(self, name: str, law: Law) -> int:
         if isinstance(law, Constant):
             if name not in self._numbers:
-                value = law.value
-                self._numbers[name] = len(self._starts)
-                self._starts.append(lambda _replication: repeat(value).__next__)
+                self._numbers[name] = len(self._constants)
+                self._constants.append(repeat(law.value).__next__)
             return self._numbers[name]
 
         def values(u: Array) -> list[Any]:
@@ -126,26 +127,32 @@ class Walker:
 
     def _stream(self, name: str, transform: Callable[[Array], list[Any]]) -> int:
         if name not in self._numbers:
-            stream = Stream(self._seed, name, transform, self._batch)
-            self._numbers[name] = len(self._starts)
-            self._starts.append(lambda replication: stream.start(replication).__next__)
+            number = self._numbers[name] = len(self._constants)
+            self._constants.append(_not_started)
+            self._streams.append((number, Stream(self._seed, name, transform, self._batch)))
         return self._numbers[name]
 
 
+def _not_started() -> Any:
+    raise InvariantViolation("a stream was asked before its replication began")
+
+
 class Alarm(simpy.Event):
-    """A timeout that is used again and again: to create SimPy's own costs half as much again as to wait for it."""
+    """A timeout that is used again and again: to create SimPy's own costs half as much as to wait for it."""
 
-    def set(self, delay_s: float) -> simpy.Event:
-        """Ring ``delay_s`` from now."""
+    def __init__(self, env: simpy.Environment) -> None:
+        super().__init__(env)
         self._ok, self._value = True, None
-        self.env.schedule(self, delay=delay_s)
+        self._schedule = env.schedule
+
+    def ready(self) -> Alarm:
+        """Nobody waits any more for the last ring."""
+        self.callbacks = []
         return self
 
-    def clear(self) -> Alarm:
-        """Ready to be waited for again, once it has rung."""
-        if self.callbacks is None:
-            self.callbacks = []
-        return self
+    def ring(self, delay_s: float) -> None:
+        """Rings ``delay_s`` from now, for whoever waits for it."""
+        self._schedule(self, NORMAL, delay_s)
 
 
 class Source:
@@ -157,10 +164,10 @@ class Source:
 
     def arm(self, delay_s: float) -> simpy.Event:
         """The event at which this clock strikes, ``delay_s`` from now."""
-        self._due.set(delay_s)
-        return self._strike.clear()
+        self._due.ring(delay_s)
+        return self._strike.ready()
 
     def _run(self) -> Process:
         while True:
-            yield self._due.clear()
-            self._strike.set(0.0)
+            yield self._due.ready()
+            self._strike.ring(0.0)

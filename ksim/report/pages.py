@@ -27,8 +27,13 @@ def files_of(loaded: Loaded, study: Study, command: str) -> dict[str, str | byte
 
 def summary(loaded: Loaded, study: Study, command: str) -> str:
     """The readable answer as Markdown, with the command that makes it again."""
+    return f"# {loaded.scenario.name}\n\n`{command}`\n\n{tables(loaded, study)}"
+
+
+def tables(loaded: Loaded, study: Study) -> str:
+    """What the terminal would show, as a block of Markdown."""
     text = io.StringIO()
     show = show_comparison if len(study.lifecycles) > 1 else show_measures
     show(Printer(text), loaded, study)
     body = "\n".join(line.rstrip() for line in text.getvalue().splitlines())
-    return f"# {loaded.scenario.name}\n\n`{command}`\n\n```text\n{body.strip()}\n```\n"
+    return f"```text\n{body.strip()}\n```\n"
