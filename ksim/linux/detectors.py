@@ -63,7 +63,8 @@ def _soft_lockup(settings: Settings) -> Latency:
     # The threshold alone. Linux looks every 2/5 of watchdog_thresh and counts in units of 1.074 s, so that
     # reports come up to 6 s later at the default; that delay is a parameter of the model, added where hangs
     # are drawn.
-    threshold = 2.0 * settings.watchdog_thresh
+    # softlockup_panic=N, which only 7.0 and later accept for N > 1, waits for N thresholds.
+    threshold = 2.0 * settings.watchdog_thresh * max(1, settings.softlockup_panic)
     return Latency(threshold, threshold)
 
 

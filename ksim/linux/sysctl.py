@@ -7,6 +7,7 @@ Documentation/admin-guide/sysctl/kernel.rst.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -44,8 +45,8 @@ class Settings:
         return self.kexec_load_disabled == 0
 
 
-# What proc_dointvec_minmax() and its kin accept. softlockup_panic and hung_task_panic take counts above 1 in
-# Linux 7; refused here as long as that meaning is not modelled.
+# What proc_dointvec_minmax() and its kin accept (``ranges`` says what differs by release). hung_task_panic takes
+# counts above 1 since 6.19; refused here as long as that meaning is not modelled.
 RANGES = {
     "panic": (-_INT_MAX - 1, _INT_MAX),
     "panic_on_oops": (-_INT_MAX - 1, _INT_MAX),
@@ -62,7 +63,31 @@ RANGES = {
 }
 
 
-def settings(cmdline: str, sysctl: Mapping[str, int | str]) -> Settings:
+OOPS_LIMIT_SINCE = (6, 1)
+"""kernel.oops_limit came with 6.2 and was ported back to the 6.1 long-term release."""
+SOFTLOCKUP_COUNT_SINCE = (7, 0)
+"""Since then softlockup_panic=N panics once a CPU is stuck for N thresholds."""
+
+
+def parse_release(text: str) -> tuple[int, int]:
+    """Major and minor number of "6.12" or "5.14.0-427.el9.x86_64". Raises LinuxError."""
+    match = re.match(r"(\d{1,3})\.(\d{1,3})(?![0-9])", text)
+    if match is None:
+        raise LinuxError(f"not a kernel release: '{text[:60]}' (write for example '6.12')")
+    return int(match[1]), int(match[2])
+
+
+def ranges(release: tuple[int, int]) -> dict[str, tuple[int, int]]:
+    """What each sysctl accepts in a release; a sysctl that it does not have is missing."""
+    found = dict(RANGES)
+    if release >= SOFTLOCKUP_COUNT_SINCE:
+        found["softlockup_panic"] = (0, _INT_MAX)
+    if release < OOPS_LIMIT_SINCE:
+        del found["oops_limit"]
+    return found
+
+
+def settings(cmdline: str, sysctl: Mapping[str, int | str], release: tuple[int, int] = (6, 12)) -> Settings:
     """The settings of a kernel booted with ``cmdline`` once systemd-sysctl has written ``sysctl``.
 
     Three steps, a later one wins: boot parameters (``panic=``, ``oops=panic``, ``softlockup_panic=``,
@@ -77,32 +102,36 @@ def settings(cmdline: str, sysctl: Mapping[str, int | str]) -> Settings:
 
     Raises LinuxError for an unknown key in ``sysctl`` and for a value that is no integer in Linux's range.
     """
+    known = ranges(release)
     values = {"watchdog": 1}
+    if "oops_limit" not in known:
+        values["oops_limit"] = 0
     parameters = boot_parameters(cmdline)
     for name, value in parameters:
-        values.update(_boot(name.replace("-", "_"), value))
+        values.update(_boot(name.replace("-", "_"), value, known))
     for name, value in parameters:
-        values.update(_boot_sysctl(name, value))
+        values.update(_boot_sysctl(name, value, known))
     for key, raw in sysctl.items():
         field = key.replace("/", ".").removeprefix("kernel.")
-        if not key.startswith(("kernel.", "kernel/")) or field not in RANGES:
-            known = [f"kernel.{name}" for name in RANGES]
-            raise LinuxError(f"unknown sysctl '{key}'{nearest(key.replace('/', '.'), known)}")
-        values[field] = _checked(key, field, raw)
+        if not key.startswith(("kernel.", "kernel/")) or field not in known:
+            names = [f"kernel.{name}" for name in known]
+            hint = nearest(key.replace("/", "."), names)
+            raise LinuxError(f"unknown sysctl '{key}' in Linux {release[0]}.{release[1]}{hint}")
+        values[field] = _checked(key, known[field], raw)
     if not values.pop("watchdog"):
         values.update(nmi_watchdog=0, soft_watchdog=0)
     return replace(Settings(), **values)
 
 
-def _boot(name: str, value: str | None) -> dict[str, int]:
+def _boot(name: str, value: str | None, known: Mapping[str, tuple[int, int]]) -> dict[str, int]:
     """What one boot parameter sets, before init runs. Handlers in the order of the kernel files above."""
     if name == "panic":
         number = _int(value)
-        return {} if number is None or not _in_range("panic", number) else {"panic": number}
+        return {} if number is None or not _in_range(known["panic"], number) else {"panic": number}
     if name == "oops":
         return {"panic_on_oops": 1} if value == "panic" else {}
     if name == "softlockup_panic":  # simple_strtoul: no complaint, no range
-        return {} if value is None else {"softlockup_panic": int(leading_int(value)[0] != 0)}
+        return {} if value is None else {"softlockup_panic": min(leading_int(value)[0], known["softlockup_panic"][1])}
     if name == "nowatchdog":
         return {"watchdog": 0}
     if name == "nosoftlockup":
@@ -129,29 +158,26 @@ def _nmi_watchdog(value: str) -> dict[str, int]:
     return values
 
 
-def _boot_sysctl(name: str, value: str | None) -> dict[str, int]:
+def _boot_sysctl(name: str, value: str | None, known: Mapping[str, tuple[int, int]]) -> dict[str, int]:
     """process_sysctl_arg(): ``sysctl.kernel.X=N`` is written as by sysctl(8), with the same ranges."""
     path = "sysctl.kernel.hung_task_panic" if name == "hung_task_panic" else name.replace("/", ".")
     field = path.removeprefix("sysctl.kernel.")
     number = _int(value)
-    if path == field or field not in RANGES or number is None or not _in_range(field, number):
+    if path == field or field not in known or number is None or not _in_range(known[field], number):
         return {}
     return {field: number}
 
 
-def _checked(key: str, field: str, raw: int | str) -> int:
+def _checked(key: str, limits: tuple[int, int], raw: int | str) -> int:
     number = _int(raw) if isinstance(raw, str) else raw
     # bool is an int to Python, but `true` is nothing that sysctl would write.
-    if not isinstance(number, int) or isinstance(number, bool) or not _in_range(field, number):
-        low, high = RANGES[field]
-        expected = f"an integer from {low} to {high}"
-        raise LinuxError(f"{key} = {raw!r}: expected {expected}")
+    if not isinstance(number, int) or isinstance(number, bool) or not _in_range(limits, number):
+        raise LinuxError(f"{key} = {raw!r}: expected an integer from {limits[0]} to {limits[1]}")
     return number
 
 
-def _in_range(field: str, number: int) -> bool:
-    low, high = RANGES[field]
-    return low <= number <= high
+def _in_range(limits: tuple[int, int], number: int) -> bool:
+    return limits[0] <= number <= limits[1]
 
 
 def _int(text: str | None) -> int | None:

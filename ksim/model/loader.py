@@ -6,6 +6,8 @@ outwards, ``--set``. Every leaf remembers its layer, so that a table can mark wh
 
 from __future__ import annotations
 
+import os.path
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +26,11 @@ from ksim.source import Param
 MAX_BYTES = 2**20
 """A scenario is written by hand; anything larger is a wrong file."""
 MAX_DEPTH = 16
+MAX_NESTING = 32
+"""Tables in tables: a scenario needs six levels. Everything below here may recurse."""
+MAX_FAULTS = 64
 SHOWN_PROBLEMS = 8
+SHOWN_LETTERS = 500
 
 Key = tuple[str, ...]
 
@@ -62,14 +68,23 @@ def load(name: str, overrides: Sequence[str] = (), **keys: Any) -> Loaded:
 
     ``keys`` are further top-level values (``seed=3``). Raises ScenarioError.
     """
-    layers, base = _layers(name)
-    options: dict[str, Any] = {}
-    for text in overrides:
-        _merge(options, _override(text))
-    _merge(options, {key: value for key, value in keys.items() if value is not None})
-    if options:
-        layers.append(Layer("--set", options))
-    return _resolve(Path(name).stem, layers, base)
+    try:
+        layers, base = _layers(name)
+        options: dict[str, Any] = {}
+        for text in overrides:
+            _merge(options, _override(text))
+        _merge(options, {key: value for key, value in keys.items() if value is not None})
+        if options:
+            layers.append(Layer("--set", _flat_sysctl(options)))
+        return _resolve(Path(name).stem, layers, base)
+    except ScenarioError as error:
+        raise ScenarioError(_readable(str(error))) from None
+
+
+def _readable(text: str) -> str:
+    """A message as one paragraph of short lines: names and values in it come from a file that may hold anything."""
+    lines = ("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in text.split("\n"))
+    return "\n".join(_short(line, SHOWN_LETTERS) for line in lines if line.strip())
 
 
 def _layers(name: str) -> tuple[list[Layer], Base | None]:
@@ -79,16 +94,15 @@ def _layers(name: str) -> tuple[list[Layer], Base | None]:
     where = ""
     path = Path(name)
     while True:
-        if path.name == str(name) and name in bases and not (path.exists() and path.is_file()):
+        if name in bases and not os.path.isfile(path):
             return layers[::-1], bases[name]
-        path = path if path.is_absolute() or not seen else seen[-1].parent / path
+        layer = _read(path, name, where)
         real = path.resolve()
         if real in seen:
             raise ScenarioError(f"{where}extends: goes round in a circle: {' -> '.join(p.name for p in [*seen, real])}")
         if len(seen) == MAX_DEPTH:
             raise ScenarioError(f"{where}extends: more than {MAX_DEPTH} files deep")
         seen.append(real)
-        layer = _read(path, name, where)
         values = dict(layer.values)
         parent = values.pop("extends", None)
         layers.append(Layer(layer.origin, values, layer.lines))
@@ -97,7 +111,7 @@ def _layers(name: str) -> tuple[list[Layer], Base | None]:
         where = layer.where(("extends",))
         if not isinstance(parent, str) or not parent:
             raise ScenarioError(f"{where}extends: expected the name of a base or a path, got {parent!r}")
-        name, path = parent, Path(parent)
+        name, path = parent, real.parent / parent
 
 
 def _read(path: Path, name: str, where: str) -> Layer:
@@ -116,40 +130,60 @@ def _read(path: Path, name: str, where: str) -> Layer:
         raise ScenarioError(f"{origin}: larger than {MAX_BYTES // 2**20} MiB; this is no scenario file")
     try:
         text = raw.decode("utf-8-sig")
+        if any(line.partition("=")[0].count(".") > MAX_NESTING for line in text.splitlines() if line[:1] != "#"):
+            raise RecursionError  # before tomllib, which takes the square of the depth
         values = tomllib.loads(text)
+        _check_nesting(values)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise ScenarioError(f"{origin}:{line}: not a text file in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"{origin}: not valid TOML: {error}") from None
     except RecursionError:
-        raise ScenarioError(f"{origin}: not valid TOML: nested too deeply") from None
-    return Layer(origin, values, _lines(text))
+        raise ScenarioError(f"{origin}: nested too deeply (a scenario has at most {MAX_NESTING} levels)") from None
+    except ValueError:
+        raise ScenarioError(f"{origin}: not valid TOML: a number with thousands of digits") from None
+    return Layer(origin, _flat_sysctl(values), _lines(text))
+
+
+def _check_nesting(values: Any) -> None:
+    """Raises RecursionError for more than MAX_NESTING levels."""
+    level, depth = [values], 0
+    while level:
+        if depth > MAX_NESTING:
+            raise RecursionError
+        inside = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list))
+        level, depth = [value for values in inside for value in values], depth + 1
 
 
 def _lines(text: str) -> dict[Key, int]:
     """Where keys and tables stand. Line by line, each head parsed as TOML of its own: good enough for messages."""
     found: dict[Key, int] = {}
     table: Key = ()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         stripped = line.strip()
         if stripped.startswith("["):
             head = _path(stripped.strip("[]").split("]")[0] + " = 0")
             if head:
                 table = head
-                found.setdefault(table, number)
+                found.setdefault(_one_sysctl(table), number)
         elif "=" in stripped and not stripped.startswith("#"):
             head = _path(stripped.partition("=")[0] + " = 0")
             for length in range(1, len(head) + 1):
-                found.setdefault(table + head[:length], number)
+                found.setdefault(_one_sysctl(table + head[:length]), number)
     return found
+
+
+def _one_sysctl(path: Key) -> Key:
+    """The name of a sysctl is one key, however its dots were written."""
+    return (*path[:2], ".".join(path[2:])) if path[:2] == ("linux", "sysctl") and len(path) > 2 else path
 
 
 def _path(text: str) -> Key:
     """The key path of a TOML line, or () if it is none."""
     try:
         value: Any = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return ()
     path: list[str] = []
     while isinstance(value, dict) and len(value) == 1:
@@ -163,21 +197,33 @@ def _override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ScenarioError(f"--set {_short(text)!r}: expected KEY=VALUE (for example host.memory='512 GiB')")
-    path = _path(f"{key} = 0")
+    path = _path(f"{key} = 0") if key.count(".") <= MAX_NESTING else ()
     if not path:
         raise ScenarioError(f"--set {_short(text)!r}: '{_short(key)}' is no key (for example faults.kernel_oops.rate)")
-    if path[:2] == ("linux", "sysctl") and len(path) > 3:
-        path = (*path[:2], ".".join(path[2:]))
+    path = _one_sysctl(path)
     if path[0] == "extends":
         raise ScenarioError("--set extends=...: name the other scenario in place of this one")
     try:
         parsed = tomllib.loads(f"x = {value}")
         found: Any = parsed["x"] if len(parsed) == 1 else value
-    except (tomllib.TOMLDecodeError, RecursionError):
+        _check_nesting(found)
+    except (ValueError, RecursionError):  # no TOML, or a number with thousands of digits
+        found = value.strip()
+    if not isinstance(found, str) and _takes_text(path):
         found = value.strip()
     for part in reversed(path):
         found = {part: found}
     return found  # type: ignore[no-any-return]
+
+
+def _takes_text(path: Key) -> bool:
+    """Whether the schema wants a text here: ``--set linux.release=6.1`` is no number."""
+    table: Any = Scenario
+    for part in path[:-1]:
+        field = table.model_fields.get(part) if isinstance(table, type) and issubclass(table, BaseModel) else None
+        table = field.annotation if field else None
+    is_table = isinstance(table, type) and issubclass(table, BaseModel)
+    return is_table and path[-1] in table.model_fields and table.model_fields[path[-1]].annotation is str
 
 
 def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
@@ -207,13 +253,13 @@ def _resolve(stem: str, layers: Sequence[Layer], base: Base | None) -> Loaded:
         values["name"] = base.name if not layers or not layers[0].lines else stem
     own: dict[str, Any] = {}
     for layer in layers:
-        if "lifecycle" in layer.values and base is None:
-            _only_lifecycle(layer)
-        elif "lifecycle" in layer.values:
+        if "lifecycle" in layer.values and base is not None:
             raise ScenarioError(f"{layer.where(('lifecycle',))}lifecycle: cannot stand together with a base")
-        flat = _flat_sysctl(layer.values)
-        _merge(values, flat)
-        _merge(own, flat)
+        _merge(values, layer.values)
+        _merge(own, layer.values)
+    if "lifecycle" in own:
+        for layer in layers:
+            _only_lifecycle(layer)
     problems = _Problems(layers)
     fault_tables = values.pop("faults", {})
     found_faults = _faults(fault_tables, problems)
@@ -250,21 +296,32 @@ def _only_lifecycle(layer: Layer) -> None:
     for key in layer.values:
         if key not in allowed:
             others = ", ".join(sorted(allowed - {"lifecycle"}))
-            raise ScenarioError(f"{layer.where((key,))}{key}: beside [lifecycle] there are only {others}")
+            raise ScenarioError(
+                f"{layer.where((key,))}{key}: beside [lifecycle] there are only {others}{nearest(key, allowed)}"
+            )
+
+
+_FAULT_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 
 def _faults(tables: Any, problems: _Problems) -> dict[str, FaultSettings]:
     if not isinstance(tables, dict):
-        problems.one(("faults",), f"expected tables [faults.NAME], got {tables!r}")
+        problems.one(("faults",), f"expected tables [faults.NAME], got {_short(repr(tables))}")
+        return {}
+    if len(tables) > MAX_FAULTS:
+        problems.one(("faults",), f"at most {MAX_FAULTS} tables [faults.NAME], got {len(tables)}")
         return {}
     sources = fault_sources()
     found: dict[str, FaultSettings] = {}
     for name, table in tables.items():
         if not isinstance(table, dict):
-            problems.one(("faults", name), f"expected a table of keys, got {table!r}")
+            problems.one(("faults", name), f"expected a table of keys, got {_short(repr(table))}")
+            continue
+        if not _FAULT_NAME.fullmatch(name):
+            problems.one(("faults", name), "expected a name of at most 60 letters, digits, _ and -")
             continue
         kind = table.get("kind", name)
-        if kind not in sources:
+        if not isinstance(kind, str) or kind not in sources:
             what = "unknown fault source" if "kind" in table else "unknown fault source (or add its kind = ...)"
             key = ("faults", name, "kind") if "kind" in table else ("faults", name)
             problems.one(key, f"{what} '{kind}'{nearest(str(kind), sources)} (known: {', '.join(sources)})")
@@ -289,8 +346,14 @@ def _consistent(scenario: Scenario, layers: Sequence[Layer]) -> None:
     try:
         lifecycle(scenario)
     except KsimError as error:
-        origin = layers[-1].where(("lifecycle",)) if layers else ""
-        raise ScenarioError(f"{origin}{error}") from None
+        problems, text = _Problems(layers), str(error)
+        if scenario.lifecycle is None:
+            problems.one(("faults",) if not any(f.rate for f in scenario.faults.values()) else (), text)
+        else:
+            named = next((n for n in re.findall("'([^']*)'", text) if n in scenario.lifecycle.nodes), None)
+            key = ("lifecycle",) if named is None else ("lifecycle", "nodes", named)
+            problems.one(key, text.removeprefix("lifecycle: "))
+        problems.stop()
 
 
 class _Problems:
@@ -299,34 +362,57 @@ class _Problems:
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = layers
         self._found: list[str] = []
+        self._count = 0
 
     def one(self, key: Key, text: str) -> None:
+        self._count += 1
+        if self._count > SHOWN_PROBLEMS:
+            return
+        said = f"{'.'.join(key)}: {text}" if key else text
         for layer in reversed(self._layers):
             if _has(layer.values, key):
-                self._found.append(f"{layer.where(key)}{'.'.join(key)}: {text}")
+                self._found.append(f"{layer.where(key)}{said}")
                 return
         origin = f"{self._layers[-1].origin}: " if self._layers else ""
-        self._found.append(f"{origin}{'.'.join(key)}: {text}")
+        self._found.append(f"{origin}{said}")
 
     def add(self, error: ValidationError, model: type[BaseModel], prefix: Key = ()) -> None:
         for item in error.errors(include_url=False):
+            if self._count >= SHOWN_PROBLEMS:
+                self._count += 1  # a wrong file can have a hundred thousand of them
+                continue
             key = tuple(str(part) for part in item["loc"])
-            names = _fields_at(model, key[:-1])
+            context = item.get("ctx", {})
+            got = f", got {_short(repr(item['input']))}"
             if item["type"] == "extra_forbidden":
+                names = _fields_at(model, key[:-1])
                 text = f"unknown key{nearest(key[-1], names)} (known here: {', '.join(names)})"
             elif item["type"] == "missing":
                 text = "required, but not given"
             elif item["type"] == "value_error":
-                text = str(item["ctx"]["error"])
+                key, text = _narrowed(model, key, str(context["error"]))
+            elif item["type"] in ("model_type", "dict_type"):
+                text = f"expected a table of keys{got}"
+            elif item["type"] == "literal_error":
+                names = re.findall("'([^']*)'", context["expected"])
+                text = f"expected {context['expected']}{got}{nearest(str(item['input']), names)}"
             else:
-                text = f"{item['msg'][0].lower()}{item['msg'][1:]}, got {_short(repr(item['input']))}"
+                text = item["msg"].replace("Input should be", "expected", 1) + got
             self.one(prefix + key, text)
 
     def stop(self) -> None:
         if self._found:
-            more = len(self._found) - SHOWN_PROBLEMS
-            shown = self._found[:SHOWN_PROBLEMS] + ([f"... and {more} more"] if more > 0 else [])
-            raise ScenarioError("\n".join(shown))
+            more = self._count - SHOWN_PROBLEMS
+            raise ScenarioError("\n".join([*self._found, *([f"... and {more} more"] if more > 0 else [])]))
+
+
+def _narrowed(model: type[BaseModel], key: Key, text: str) -> tuple[Key, str]:
+    """A table says "name: what is wrong" about one of its keys: the name belongs to the key path."""
+    table, colon, rest = text.partition(": ")
+    name, dot, sysctl = table.partition(".")
+    if colon and name in _fields_at(model, key):
+        return (*key, name, *([sysctl] if dot else [])), rest
+    return key, text
 
 
 def _has(values: Any, key: Key) -> bool:
@@ -367,5 +453,5 @@ def _params(scenario: Scenario, base: Base | None, own: Mapping[str, Any]) -> It
                 tables.append((key, value))
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."
+def _short(text: str, length: int = 80) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ksim.linux.cmdline import Reservation, crashkernel
 from ksim.linux.distro import PROFILES
-from ksim.linux.sysctl import Settings, settings
+from ksim.linux.sysctl import Settings, parse_release, settings
 from ksim.model.lifecycle import Branch, Clock, Node, Service
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Plan:
     def linux(self) -> Settings:
         """The settings in force: the distribution's, then the command line's, then the sysctls'."""
         own = self.scenario.linux
-        return settings(own.cmdline, {**PROFILES[own.distro].sysctl, **own.sysctl})
+        return settings(own.cmdline, {**PROFILES[own.distro].sysctl, **own.sysctl}, parse_release(own.release))
 
     @cached_property
     def reservation(self) -> Reservation:

@@ -17,7 +17,7 @@ from ksim.errors import UnitError, nearest
 from ksim.linux.core_collector import parse_core_collector
 from ksim.linux.distro import PROFILES
 from ksim.linux.makedumpfile import SCAN
-from ksim.linux.sysctl import settings
+from ksim.linux.sysctl import parse_release, settings
 from ksim.source import Param, Source, assumed
 from ksim.units import YEAR_S, duration_s, rate_per_s, size_bytes, throughput_bytes_per_s
 
@@ -186,6 +186,10 @@ class Workload(Table):
 class Linux(Table):
     """Real settings under their real names."""
 
+    release: str = param(
+        "6.12", "", "5.14", "7.3", Source("Linux kernel releases"),
+        "kernel version: oops_limit exists since 6.1, softlockup_panic counts since 7.0",
+    )  # fmt: skip
     distro: str = param("rhel9", "", "", "", Source("distribution packages"), "defaults of crashkernel= and sysctls")
     cmdline: str = param("", "", "", "", Source("Linux Documentation/admin-guide/kernel-parameters.txt"))
     sysctl: dict[str, int | str] = param({}, "", "", "", Source("Linux Documentation/admin-guide/sysctl/kernel.rst"))
@@ -209,7 +213,7 @@ class Linux(Table):
         if self.distro not in PROFILES:
             known = ", ".join(PROFILES)
             raise ValueError(f"distro: unknown '{self.distro}'{nearest(self.distro, PROFILES)} (known: {known})")
-        settings(self.cmdline, self.sysctl)
+        settings(self.cmdline, self.sysctl, parse_release(self.release))
         return self
 
 
