@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it.
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
@@ -258,6 +259,8 @@ def main() -> NoReturn:
 
 def exit_with(command: Callable[[], object]) -> NoReturn:
     """Runs a command and turns every expected failure into one message and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without "±" is no reason to fail
     try:
         command()
         sys.stdout.flush()

@@ -39,5 +39,5 @@ class InvariantViolation(KsimError):
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the closest of ``names``, or an empty text."""
-    found = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.5)
+    found = difflib.get_close_matches(name[:100], sorted(names), n=1, cutoff=0.5)
     return f"; did you mean '{found[0]}'?" if found else ""

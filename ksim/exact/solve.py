@@ -28,13 +28,32 @@ class OutageMoments:
 
 def solvable(life: Lifecycle) -> list[str]:
     """Why the exact reader cannot answer, node by node; empty if it can."""
-    reasons = []
+    reasons, ways = [], []
     for node in life.nodes:
         try:
-            _ways(node)
+            ways.append(_ways(node))
         except NotSolvable as error:
             reasons.append(str(error))
-    return reasons
+    return reasons or _stuck(life, ways)
+
+
+def _stuck(life: Lifecycle, ways: list[list[Way]]) -> list[str]:
+    """The nodes that never lead back to the entry, since the clock that would never wins its race."""
+    before: dict[str, set[str]] = {node.name: set() for node in life.nodes}
+    for node, found in zip(life.nodes, ways, strict=True):
+        for edge, way in zip(node.ways, found, strict=True):
+            if way.p > 0.0:
+                before[edge.to].add(node.name)
+    returning, todo = {life.entry}, [life.entry]
+    while todo:
+        new = before[todo.pop()] - returning
+        returning |= new
+        todo += new
+    return [
+        f"node '{node.name}' never leads back to '{life.entry}': some clock on the way always loses its race"
+        for node in life.nodes
+        if node.name not in returning
+    ]
 
 
 def _ways(node: Node) -> list[Way]:
@@ -58,6 +77,8 @@ class Solution:
         self.life = life
         self.layout = life.layout
         self._ways = [_ways(node) for node in life.nodes]
+        for reason in _stuck(life, self._ways):
+            raise NotSolvable(reason)
         self._edges = [
             (source, way, target, cause)
             for source, way, target, cause in zip(

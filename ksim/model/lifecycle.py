@@ -90,7 +90,7 @@ class Node:
         return self.stream or self.name
 
     @property
-    def ways(self) -> tuple[Branch, ...] | tuple[Clock, ...]:
+    def ways(self) -> tuple[Branch | Clock, ...]:
         return self.branches or self.clocks
 
 
@@ -166,12 +166,18 @@ def check(life: Lifecycle) -> None:
     for name in names:
         if name not in reached:
             raise GraphError(f"node '{name}' cannot be reached from '{life.entry}'")
-    returning = nx.ancestors(graph, life.entry) | {life.entry}
+    happening: nx.DiGraph[str] = nx.DiGraph([(life.entry, life.entry)])
+    happening.add_edges_from((node.name, way.to) for node in life.nodes for way in node.ways if _can_happen(way))
+    returning = nx.ancestors(happening, life.entry) | {life.entry}
     for name in names:
         if name not in returning:
             raise GraphError(f"node '{name}' never leads back to '{life.entry}': it would stay there for ever")
     _check_time_passes(life)
     _check_streams(life)
+
+
+def _can_happen(way: Branch | Clock) -> bool:
+    return isinstance(way, Clock) or way.p > 0.0
 
 
 def _check_node(life: Lifecycle, node: Node) -> None:

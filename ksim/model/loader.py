@@ -123,7 +123,7 @@ def _read(path: Path, name: str, where: str) -> Layer:
         reason = getattr(error, "strerror", None) or str(error)
         bases = shipped()
         raise ScenarioError(
-            f"{where}cannot read scenario '{_short(name)}': {reason} "
+            f"{where}{'extends: ' if where else ''}cannot read scenario '{_short(name)}': {reason} "
             f"(a path to a .toml file, or one of {', '.join(bases)}){nearest(name[:200], bases)}"
         ) from None
     if len(raw) > MAX_BYTES:
@@ -133,7 +133,7 @@ def _read(path: Path, name: str, where: str) -> Layer:
         if any(line.partition("=")[0].count(".") > MAX_NESTING for line in text.splitlines() if line[:1] != "#"):
             raise RecursionError  # before tomllib, which takes the square of the depth
         values = tomllib.loads(text)
-        _check_nesting(values)
+        _check_sane(values)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise ScenarioError(f"{origin}:{line}: not a text file in UTF-8") from None
@@ -142,16 +142,18 @@ def _read(path: Path, name: str, where: str) -> Layer:
     except RecursionError:
         raise ScenarioError(f"{origin}: nested too deeply (a scenario has at most {MAX_NESTING} levels)") from None
     except ValueError:
-        raise ScenarioError(f"{origin}: not valid TOML: a number with thousands of digits") from None
+        raise ScenarioError(f"{origin}: a number with hundreds of digits") from None
     return Layer(origin, _flat_sysctl(values), _lines(text))
 
 
-def _check_nesting(values: Any) -> None:
-    """Raises RecursionError for more than MAX_NESTING levels."""
+def _check_sane(values: Any) -> None:
+    """Raises RecursionError for more than MAX_NESTING levels, ValueError for integers that Python cannot print."""
     level, depth = [values], 0
     while level:
         if depth > MAX_NESTING:
             raise RecursionError
+        if any(isinstance(v, int) and v.bit_length() > 1024 for v in level):
+            raise ValueError
         inside = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list))
         level, depth = [value for values in inside for value in values], depth + 1
 
@@ -195,6 +197,8 @@ def _path(text: str) -> Key:
 def _override(text: str) -> dict[str, Any]:
     """``KEY=VALUE``: the value as TOML if it is TOML, else as text. Sysctl names need no quotes."""
     key, equals, value = text.partition("=")
+    if not text.isascii() and text.encode(errors="ignore").decode() != text:
+        raise ScenarioError(f"--set {_short(ascii(text))}: not a text in UTF-8")
     if not equals or not key.strip():
         raise ScenarioError(f"--set {_short(text)!r}: expected KEY=VALUE (for example host.memory='512 GiB')")
     path = _path(f"{key} = 0") if key.count(".") <= MAX_NESTING else ()
@@ -206,8 +210,8 @@ def _override(text: str) -> dict[str, Any]:
     try:
         parsed = tomllib.loads(f"x = {value}")
         found: Any = parsed["x"] if len(parsed) == 1 else value
-        _check_nesting(found)
-    except (ValueError, RecursionError):  # no TOML, or a number with thousands of digits
+        _check_sane(found)
+    except (ValueError, RecursionError):  # no TOML, or a number with hundreds of digits
         found = value.strip()
     if not isinstance(found, str) and _takes_text(path):
         found = value.strip()
@@ -242,6 +246,7 @@ def _copy(value: Any) -> Any:
 
 
 def _resolve(stem: str, layers: Sequence[Layer], base: Base | None) -> Loaded:
+    stem = "".join(c if c.isprintable() else "?" for c in stem)[:80].strip() or "scenario"
     values: dict[str, Any] = {"name": base.name if base else stem}
     if base is not None:
         values["faults"] = {name: {} for name in base.faults}

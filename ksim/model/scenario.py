@@ -14,8 +14,10 @@ from ksim.model.schema import (
     Host,
     Kdump,
     Kexec,
+    Label,
     LawText,
     Linux,
+    Name,
     Probability,
     Recovery,
     Run,
@@ -25,6 +27,10 @@ from ksim.model.schema import (
 
 MODEL_VERSION = 1
 """Changes whenever the same scenario and seed would give other numbers than before."""
+
+
+MAX_NODES, MAX_WAYS = 1000, 60
+"""Of a graph of one's own: it is solved as a whole, and each clock of a race meets each other one."""
 
 
 class BranchTable(Table):
@@ -48,24 +54,24 @@ class NodeTable(Table):
     """A node of one's own: either ``branches`` or ``clocks``."""
 
     service: Literal["up", "degraded", "down"]
-    phase: str = ""
+    phase: Label = ""
     event: Literal["", "panic", "vmcore"] = ""
-    branches: tuple[BranchTable, ...] = ()
-    clocks: dict[str, ClockTable] = Field(default_factory=dict)
+    branches: tuple[BranchTable, ...] = Field(default=(), max_length=MAX_WAYS)
+    clocks: dict[Name, ClockTable] = Field(default_factory=dict, max_length=MAX_WAYS)
 
 
 class LifecycleTable(Table):
     """``[lifecycle]``: a graph spelled out in the scenario, in place of host, faults and strategy."""
 
     entry: str
-    nodes: dict[str, NodeTable]
-    budgets: dict[str, Literal["software", "hardware", "planned"]]
+    nodes: dict[Name, NodeTable] = Field(max_length=MAX_NODES)
+    budgets: dict[Name, Literal["software", "hardware", "planned"]]
 
 
 class Scenario(Run):
     """All that a run depends on. Made by ``ksim.model.loader``; two equal scenarios give equal results."""
 
-    name: str
+    name: Name
     host: Host = Host()
     linux: Linux = Linux()
     workload: Workload = Workload()

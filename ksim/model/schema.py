@@ -7,19 +7,22 @@ texts in SI units, so that "1.5 min" and "90 s" are the same scenario. A default
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, Strict, model_validator
 
 from ksim.chance.distributions import Law, parse_law
-from ksim.errors import UnitError, nearest
+from ksim.errors import LinuxError, UnitError, nearest
+from ksim.linux.cmdline import crashkernel_request
 from ksim.linux.core_collector import parse_core_collector
 from ksim.linux.distro import PROFILES
 from ksim.linux.makedumpfile import SCAN
 from ksim.linux.sysctl import parse_release, settings
 from ksim.source import Param, Source, assumed
-from ksim.units import YEAR_S, duration_s, rate_per_s, size_bytes, throughput_bytes_per_s
+from ksim.units import LONGEST_S, YEAR_S, duration_s, rate_per_s, size_bytes, throughput_bytes_per_s
 
 # ---------------------------------------------------------------- types of values
 
@@ -33,8 +36,36 @@ def _quantity(parse: Callable[[str], float], unit: str, per: float = 1.0) -> tup
 
 def _probability(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
-        raise UnitError(f"expected a probability from 0 to 1, got {value!r}")
+        raise UnitError(f"expected a probability from 0 to 1, got {_show(value)}")
     return float(value)
+
+
+def _show(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value) > 80 or not value.isprintable():
+        raise UnitError(f"expected a name of 1 to 80 printable characters, got {_show(value)}")
+    return value
+
+
+def _label(value: object) -> str:
+    return "" if value == "" else _name(value)
+
+
+def _sysctl_value(value: object) -> int | str:
+    if isinstance(value, bool) or not isinstance(value, int | str) or len(str(value)) > 40:
+        raise UnitError(f"expected an integer, as sysctl(8) takes it, got {_show(value)}")
+    return int(value) if re.fullmatch(r"-?(0|[1-9][0-9]*)", str(value)) else value
+
+
+def _rate(text: str) -> float:
+    rate = rate_per_s(text)
+    if rate and not 1.0 / LONGEST_S <= rate <= 1.0:
+        raise UnitError(f"a rate is 0, or from 1e-9 /y to 1 /s, not {_show(text)}")
+    return rate
 
 
 def _or_none(text: object) -> float | None:
@@ -51,9 +82,16 @@ LawText = Annotated[Law, PlainValidator(parse_law), PlainSerializer(str, return_
 Seconds = Annotated[float, *_quantity(duration_s, "s")]
 SecondsOrNone = Annotated[float | None, PlainValidator(_or_none), PlainSerializer(_show_or_none, return_type=str)]
 Bytes = Annotated[int, *_quantity(size_bytes, "B")]
-PerSecond = Annotated[float, *_quantity(rate_per_s, "/y", YEAR_S)]
+PerSecond = Annotated[float, *_quantity(_rate, "/y", YEAR_S)]
 BytesPerSecond = Annotated[float, *_quantity(throughput_bytes_per_s, "B/s")]
 Probability = Annotated[float, PlainValidator(_probability)]
+Name = Annotated[str, PlainValidator(_name)]
+Label = Annotated[str, PlainValidator(_label)]
+"""A name or nothing."""
+SysctlValue = Annotated[int | str, PlainValidator(_sysctl_value)]
+Whole = Annotated[int, Strict()]
+"""An integer and nothing that can be read as one: neither true nor "1"."""
+Number = Annotated[float, Strict()]
 
 
 class Table(BaseModel):
@@ -101,6 +139,13 @@ ENGINEERING = assumed("general engineering value, no single measurement")
 
 # ---------------------------------------------------------------- tables
 
+MAX_CPUS = 8192
+"""As NR_CPUS of x86 Linux."""
+MAX_CMDLINE = 2048
+"""COMMAND_LINE_SIZE of x86; Linux cuts off the rest."""
+MAX_HORIZON_S = 1e5 * YEAR_S
+"""Beyond that a float of seconds is too coarse for the short phases."""
+
 
 class Boot(Table):
     """Stages from reset to a service that answers. The bases replace most of these by measured lines."""
@@ -123,7 +168,7 @@ class Boot(Table):
 class Host(Table):
     """The machine."""
 
-    cpus: int = param(64, "1", "1", "896", ENGINEERING, "caps the threads of makedumpfile")
+    cpus: Whole = param(64, "1", "1", "896", ENGINEERING, "caps the threads of makedumpfile")
     memory: Bytes = param("256 GiB", "B", "1 GiB", "32 TiB", ENGINEERING, "RAM: size of a dump, crashkernel= ranges")
     boot: Boot = Boot()
     disk_write: BytesPerSecond = param(
@@ -149,12 +194,13 @@ class Host(Table):
 
     @model_validator(mode="after")
     def _possible(self) -> Host:
-        if self.cpus < 1:
-            raise ValueError(f"cpus: expected at least 1, got {self.cpus}")
-        if self.memory < 2**26:
-            raise ValueError("memory: expected at least 64 MiB")
-        if self.disk_write <= 0 or self.network <= 0:
-            raise ValueError("disk_write and network: expected more than 0 B/s")
+        if not 1 <= self.cpus <= MAX_CPUS:
+            raise ValueError(f"cpus: expected 1 to {MAX_CPUS}, got {_show(self.cpus)}")
+        if not 2**26 <= self.memory <= 2**52:
+            raise ValueError(f"memory: expected 64 MiB to 4096 TiB, got {self.memory / 2**20:.12g} MiB")
+        for name in ("disk_write", "network"):
+            if getattr(self, name) < 1000.0:
+                raise ValueError(f"{name}: expected at least 1 kB/s, got {getattr(self, name):g} B/s")
         return self
 
 
@@ -192,7 +238,7 @@ class Linux(Table):
     )  # fmt: skip
     distro: str = param("rhel9", "", "", "", Source("distribution packages"), "defaults of crashkernel= and sysctls")
     cmdline: str = param("", "", "", "", Source("Linux Documentation/admin-guide/kernel-parameters.txt"))
-    sysctl: dict[str, int | str] = param({}, "", "", "", Source("Linux Documentation/admin-guide/sysctl/kernel.rst"))
+    sysctl: dict[str, SysctlValue] = param({}, "", "", "", Source("Linux Documentation/admin-guide/sysctl/kernel.rst"))
 
     @model_validator(mode="before")
     @classmethod
@@ -213,8 +259,22 @@ class Linux(Table):
         if self.distro not in PROFILES:
             known = ", ".join(PROFILES)
             raise ValueError(f"distro: unknown '{self.distro}'{nearest(self.distro, PROFILES)} (known: {known})")
-        settings(self.cmdline, self.sysctl, parse_release(self.release))
+        if len(self.cmdline) > MAX_CMDLINE:
+            raise ValueError(f"cmdline: at most {MAX_CMDLINE} characters, got {len(self.cmdline)}")
+        checks: dict[str, Callable[[], object]] = {
+            "release": partial(parse_release, self.release),
+            "cmdline": partial(crashkernel_request, self.cmdline, 2**40),
+            **{f"sysctl.{key}": partial(self._setting, key) for key in self.sysctl},
+        }
+        for name, check in checks.items():
+            try:
+                check()
+            except LinuxError as error:
+                raise ValueError(f"{name}: {error}") from None
         return self
+
+    def _setting(self, key: str) -> object:
+        return settings(self.cmdline, {key: self.sysctl[key]}, parse_release(self.release))
 
 
 Action = Literal["reboot", "halt", "poweroff", "shell"]
@@ -233,7 +293,10 @@ class Kdump(Table):
 
     @model_validator(mode="after")
     def _possible(self) -> Kdump:
-        parse_core_collector(self.core_collector)
+        try:
+            parse_core_collector(self.core_collector[:1000])
+        except LinuxError as error:
+            raise ValueError(f"core_collector: {error}") from None
         if self.nfs and self.ssh:
             raise ValueError("nfs and ssh: kdump takes only one dump target")
         return self
@@ -264,9 +327,9 @@ class Capture(Table):
         Source("rhkdump/kdump-utils", "192 MB became too small, an NFS dump needs 238 MB, tests in 2024-25"),
         "what the capture kernel needs; with a smaller crashkernel= it runs out of memory",
     )  # fmt: skip
-    nr_cpus: int = param(1, "1", "1", "32", KDUMP_UTILS, "CPUs of the capture kernel: caps makedumpfile's threads")
+    nr_cpus: Whole = param(1, "1", "1", "32", KDUMP_UTILS, "CPUs of the capture kernel: caps makedumpfile's threads")
     scan_per_tib: Seconds = field_of(SCAN)
-    dump_sigma: float = param(
+    dump_sigma: Number = param(
         0.8, "1", "0", "1.2", assumed("spread of dump times between crashes of one host"),
         "lognormal sigma of the dump time around the makedumpfile model",
     )  # fmt: skip
@@ -281,8 +344,8 @@ class Capture(Table):
     def _possible(self) -> Capture:
         if not 0.0 <= self.dump_sigma <= 4.0:
             raise ValueError(f"dump_sigma: expected 0 to 4, got {self.dump_sigma}")
-        if self.nr_cpus < 1:
-            raise ValueError(f"nr_cpus: expected at least 1, got {self.nr_cpus}")
+        if not 1 <= self.nr_cpus <= MAX_CPUS:
+            raise ValueError(f"nr_cpus: expected 1 to {MAX_CPUS}, got {_show(self.nr_cpus)}")
         return self
 
 
@@ -342,15 +405,18 @@ class Recovery(Table):
 class Run(Table):
     """How much to simulate."""
 
-    seed: int = Field(default=7, ge=0, lt=2**64)
+    seed: Whole = Field(default=7, ge=0, lt=2**64)
     horizon: Seconds = Field(default=10 * YEAR_S, validate_default=False)
-    replications: int = Field(default=2000, ge=1, le=10**9)
-    confidence: float = Field(default=0.95, ge=0.5, lt=1.0)
+    replications: Whole = Field(default=2000, ge=1, le=10**9)
+    confidence: Number = Field(default=0.95, ge=0.5, le=0.999999)
 
     @model_validator(mode="after")
     def _some_time(self) -> Run:
-        if self.horizon <= 0.0:
-            raise ValueError("horizon: expected a duration longer than zero (for example '10 y')")
+        if not 1e-6 <= self.horizon <= MAX_HORIZON_S:
+            raise ValueError(
+                f"horizon: expected a duration longer than zero (for example '10 y') and at most "
+                f"{MAX_HORIZON_S / YEAR_S:g} y, got {self.horizon:g} s"
+            )
         return self
 
 
@@ -361,7 +427,7 @@ class FaultSettings(Table):
     rate: PerSecond = param(
         "0 /y", "1/y", "0 /y", "10 /y", assumed("off unless a rate is given"), "strikes per year up"
     )
-    shape: float = param(
+    shape: Number = param(
         1.0,
         "1",
         "0.7",

@@ -79,7 +79,7 @@ def show_comparison(printer: Printer, loaded: Loaded, study: Study) -> None:
     names = list(study.lifecycles)
     printer.line(
         f"{scenario.name}: {scenario.replications} replications of {scenario.horizon / 31536000:g} y, seed "
-        f"{scenario.seed}; simulated ± half-width of the {scenario.confidence:.0%} interval (exact value)"
+        f"{scenario.seed}; simulated ± half-width of the {100 * scenario.confidence:.6g} % interval (exact value)"
     )
     body = [[name, *(cell(rows.simulated(name, m), rows.exact(name, m)) for m in MAIN)] for name in names]
     printer.table("What a strategy costs", ["strategy", *MAIN.values()], body)

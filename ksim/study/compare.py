@@ -6,6 +6,7 @@ in the order of the strategies, simulated before exact. ``baseline`` is empty bu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,16 +76,18 @@ def _own(loaded: Loaded) -> dict[str, Lifecycle]:
 
 def _study(loaded: Loaded, lifecycles: dict[str, Lifecycle], workers: int | None, progress: Progress | None) -> Study:
     scenario = loaded.scenario
-    job = Job(lifecycles, scenario.seed, scenario.horizon, scenario.replications)
-    outcome = replicate(job, workers, progress)
     notes = _notes(lifecycles)
     solutions: dict[str, Solution] = {}
-    rows: list[Row] = []
     for name, life in lifecycles.items():
         try:
             solutions[name] = Solution(life)
         except NotSolvable as error:
             notes.append(f"{name}: no exact values ({error})")
+        else:
+            _check_size(solutions[name], scenario.horizon)
+    outcome = replicate(Job(lifecycles, scenario.seed, scenario.horizon, scenario.replications), workers, progress)
+    rows: list[Row] = []
+    for name in lifecycles:
         found = measures.simulated(outcome.ledgers[name], scenario.horizon, scenario.confidence)
         if name in solutions:
             found += measures.exact(solutions[name], scenario.horizon)
@@ -94,6 +97,19 @@ def _study(loaded: Loaded, lifecycles: dict[str, Lifecycle], workers: int | None
     if censored:
         notes.append(f"{censored} outages were cut off by the horizon: downtime counts them, outage lengths do not")
     return Study(rows, lifecycles, notes)
+
+
+MAX_STEPS = 3e6
+"""Mean steps of one replication: it is held in memory as a whole, and takes seconds."""
+
+
+def _check_size(solution: Solution, horizon_s: float) -> None:
+    steps = horizon_s / solution.cycle_s * math.fsum(solution.visits)
+    if steps > MAX_STEPS:
+        raise ScenarioError(
+            f"one replication would take {steps:.2g} steps (at most {MAX_STEPS:.2g}): lower the rates, shorten the "
+            f"horizon, or let 'ksim solve' answer"
+        )
 
 
 def _differences(loaded: Loaded, names: list[str], outcome: Outcome, solutions: dict[str, Solution]) -> list[Row]:

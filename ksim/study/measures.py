@@ -103,9 +103,10 @@ def _exact_phases(solution: Solution, by_cause: dict[str, dict[str, float]]) -> 
     software = solution.outages("software")
     for phase in sorted({phase for phases in by_cause.values() for phase in phases}):
         shares = {cause: phases.get(phase, 0.0) for cause, phases in by_cause.items()}
-        yield f"downtime_min_per_year:phase={phase}", math.fsum(shares.values()) * YEAR_S / MINUTE_S, MIN_PER_YEAR
+        if any(shares.values()):
+            yield f"downtime_min_per_year:phase={phase}", math.fsum(shares.values()) * YEAR_S / MINUTE_S, MIN_PER_YEAR
         of_software = [share for cause, share in shares.items() if solution.layout.budgets[cause] == "software"]
-        if software and of_software:
+        if software and any(of_software):
             yield f"software_outage_s_mean:phase={phase}", math.fsum(of_software) / software.rate, "s"
 
 

@@ -46,15 +46,15 @@ def versions() -> dict[str, str | int]:
 
 
 def json_text(data: Any) -> str:
-    """JSON with all digits, no NaN, and a stable layout."""
-    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """JSON with all digits, no NaN, and a stable layout; ASCII, so that any terminal and pipe takes it."""
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
 
 def write(directory: Path, files: Mapping[str, str | bytes]) -> None:
     """Writes ``files`` by name into ``directory``, which is made if needed. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        data = content.encode() if isinstance(content, str) else content
+        data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
         handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{name}.")
         try:
             with os.fdopen(handle, "wb") as file:
