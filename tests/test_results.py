@@ -1,0 +1,96 @@
+"""What is committed under results/ and quoted in the README is what the program writes, byte for byte."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ksim.cli import cli
+from ksim.report.experiment import run
+from ksim.study.results import versions
+
+TOP = Path(__file__).parents[1]
+README = (TOP / "README.md").read_text("utf-8")
+EXPERIMENTS = sorted(path.stem for path in (TOP / "experiments").glob("e[0-9][0-9]_*.py"))
+
+
+def experiment(name: str):
+    spec = importlib.util.spec_from_file_location(name, TOP / "experiments" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.EXPERIMENT
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_committed_results_are_reproduced(name: str) -> None:
+    """Table and summary to the byte; the manifest but for versions of other packages; figures may differ."""
+    files = run(experiment(name), workers=2)
+    folder = TOP / "results" / name
+    for file in ("table.csv", "summary.md"):
+        assert (folder / file).read_text("utf-8") == files[file], f"{file} of {name} is not what the program writes"
+    committed, written = json.loads((folder / "manifest.json").read_text("utf-8")), json.loads(files["manifest.json"])
+    for scenario in written["scenarios"].values():
+        assert scenario.pop("versions") == versions()
+    for scenario in committed["scenarios"].values():
+        assert scenario.pop("versions")["model"] == versions()["model"]
+    assert committed == written
+    assert {path.name for path in folder.iterdir()} == set(files)
+
+
+def test_experiments_are_named_by_their_file() -> None:
+    for name in EXPERIMENTS:
+        assert experiment(name).name == name
+    assert EXPERIMENTS
+
+
+def test_readme_quotes_the_results() -> None:
+    """The block behind `<!-- from FILE -->` stands in FILE, line by line and in one piece."""
+    quotes = re.findall(r"<!-- from (\S+) -->\n```text\n(.*?)```\n<!-- end -->", README, re.DOTALL)
+    assert quotes
+    for file, block in quotes:
+        assert block.strip()
+        assert block in (TOP / file).read_text("utf-8"), f"README quotes {file} wrongly"
+
+
+def test_readme_commands_parse() -> None:
+    """Every `./run ksim ...` line of the README names a real command with real options."""
+    lines = [line for line in README.splitlines() if line.startswith("./run ksim ")]
+    assert len(lines) >= 4
+    for line in lines:
+        words = shlex.split(line.split(" > ")[0])[2:]
+        command = cli.commands[words[0]]
+        command.make_context(words[0], words[1:])
+
+
+def test_readme_scenario_loads(tmp_path: Path) -> None:
+    from ksim.model.loader import load
+
+    block = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert block is not None
+    tomllib.loads(block[1])
+    (tmp_path / "mine.toml").write_text(block[1], "utf-8")
+    scenario = load(str(tmp_path / "mine.toml")).scenario
+    assert scenario.faults["nic_driver"].kind == "driver_oops"
+    assert scenario.host.memory == 512 * 2**30
+
+
+def test_readme_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    block = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert block is not None
+    code = block[1].replace("seed=1", "seed=1, replications=20")
+    exec(compile(code, "README.md", "exec"), {})
+    assert "kdump" in capsys.readouterr().out
+
+
+def test_readme_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in target:
+            assert (TOP / target).exists(), f"README links to {target}"
