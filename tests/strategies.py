@@ -13,8 +13,8 @@ SEEDS = st.integers(0, 2**64 - 1)
 REPLICATIONS = st.integers(0, 10**6)
 
 
-def seconds(low: float = 0.001, high: float = 1000.0) -> st.SearchStrategy[float]:
-    return st.floats(low, high, allow_subnormal=False)
+def seconds(low: float = 0.5, high: float = 1000.0) -> st.SearchStrategy[float]:
+    return st.floats(low, high)
 
 
 def _pair(law: type[Uniform] | type[LogUniform]) -> st.SearchStrategy[Law]:
@@ -83,8 +83,6 @@ def lifecycles(draw: st.DrawFn, max_nodes: int = 8) -> Lifecycle:
             )
             nodes.append(Node(*head, branches=branches, event=event))
         else:
-            clocks = tuple(
-                Clock(f"{names[i]}.{k}", draw(law), names[j], cause(i, j)) for k, j in enumerate(targets)
-            )
+            clocks = tuple(Clock(f"{names[i]}.{k}", draw(law), names[j], cause(i, j)) for k, j in enumerate(targets))
             nodes.append(Node(*head, clocks=clocks, event=event))
     return Lifecycle(names[0], tuple(nodes), BUDGETS)

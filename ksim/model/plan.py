@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ksim.errors import GraphError
 from ksim.linux.cmdline import Reservation, crashkernel
 from ksim.linux.distro import PROFILES
 from ksim.linux.sysctl import Settings, parse_release, settings
@@ -76,5 +77,6 @@ class Plan:
             self.notes.append(text)
 
     def _add(self, node: Node) -> str:
-        self.nodes.setdefault(node.name, node)
+        if self.nodes.setdefault(node.name, node) != node:
+            raise GraphError(f"two different nodes want the name '{node.name}': rename the fault table of that name")
         return node.name

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, Strict, model_validator
 
@@ -24,6 +24,8 @@ from ksim.linux.sysctl import parse_release, settings
 from ksim.source import Param, Source, assumed
 from ksim.units import LONGEST_S, YEAR_S, duration_s, rate_per_s, size_bytes, throughput_bytes_per_s
 
+T = TypeVar("T")
+
 # ---------------------------------------------------------------- types of values
 
 
@@ -31,7 +33,12 @@ def _quantity(parse: Callable[[str], float], unit: str, per: float = 1.0) -> tup
     def show(value: float) -> str:
         return f"{value * per!r} {unit}"
 
-    return PlainValidator(parse), PlainSerializer(show, return_type=str)
+    return PlainValidator(_zero_or(parse)), PlainSerializer(show, return_type=str)
+
+
+def _zero_or(parse: Callable[[str], T]) -> Callable[[object], T]:
+    """Only 0 needs no unit, and so no quotes."""
+    return lambda value: parse("0" if type(value) in (int, float) and value == 0 else value)  # type: ignore[arg-type]
 
 
 def _probability(value: object) -> float:
@@ -69,16 +76,14 @@ def _rate(text: str) -> float:
 
 
 def _or_none(text: object) -> float | None:
-    if text == "none":
-        return None
-    return duration_s(text)  # type: ignore[arg-type]
+    return None if text == "none" else _zero_or(duration_s)(text)
 
 
 def _show_or_none(value: float | None) -> str:
     return "none" if value is None else f"{value!r} s"
 
 
-LawText = Annotated[Law, PlainValidator(parse_law), PlainSerializer(str, return_type=str)]
+LawText = Annotated[Law, PlainValidator(_zero_or(parse_law)), PlainSerializer(str, return_type=str)]
 Seconds = Annotated[float, *_quantity(duration_s, "s")]
 SecondsOrNone = Annotated[float | None, PlainValidator(_or_none), PlainSerializer(_show_or_none, return_type=str)]
 Bytes = Annotated[int, *_quantity(size_bytes, "B")]

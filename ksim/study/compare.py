@@ -99,7 +99,7 @@ def _study(loaded: Loaded, lifecycles: dict[str, Lifecycle], workers: int | None
     return Study(rows, lifecycles, notes)
 
 
-MAX_STEPS = 3e6
+MAX_STEPS = 5e6
 """Mean steps of one replication: it is held in memory as a whole, and takes seconds."""
 
 

@@ -43,9 +43,7 @@ def test_mean_keeps_both_rates(shift: float, low: float, high: float) -> None:
 @pytest.mark.parametrize(("p", "low", "high"), [(0.1, 0.0005, 0.02), (0.15, 0.98, 1.0), (0.05, 0.98, 1.0)])
 def test_count_keeps_both_rates(p: float, low: float, high: float) -> None:
     n = next(n for n in range(100, 5000, 50) if stat.count_false_pass(n, 0.1, 0.05, 0.01) <= 0.01)
-    share = share_rejected(
-        lambda rng: rejected(assert_count, int(rng.binomial(n, p)), n, 0.1, detects=0.05, **LOOSE)
-    )
+    share = share_rejected(lambda rng: rejected(assert_count, int(rng.binomial(n, p)), n, 0.1, detects=0.05, **LOOSE))
     assert low <= share <= high
 
 
@@ -74,7 +72,9 @@ def test_p_values_are_uniform_under_the_null() -> None:
     scores = [stat.mean_score(rng.exponential(3.0, 2000), 3.0, 3.0) for _ in range(3500)]
     with uncharged():
         assert_cdf(scores, normal_cdf, detects=0.08)
-    scaled = [np.sqrt(500) * stat.cdf_distance(rng.random(500), partial(np.clip, a_min=0, a_max=1)) for _ in range(3500)]
+    scaled = [
+        np.sqrt(500) * stat.cdf_distance(rng.random(500), partial(np.clip, a_min=0, a_max=1)) for _ in range(3500)
+    ]
     with uncharged():
         assert_cdf(scaled, stats.kstwo(500, scale=np.sqrt(500)).cdf, detects=0.08)
 

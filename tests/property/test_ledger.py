@@ -4,7 +4,7 @@ import math
 from collections import Counter
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ksim.errors import InvariantViolation
@@ -14,7 +14,8 @@ from ksim.macro.walker import Walker
 from ksim.model.lifecycle import Lifecycle
 from tests.strategies import SEEDS, lifecycles
 
-HORIZONS = st.floats(10.0, 5000.0)
+HORIZONS = st.floats(10.0, 2000.0)
+FEWER = settings(max_examples=50)
 
 
 class Retold:
@@ -43,6 +44,7 @@ class Retold:
             node, since = target, time
 
 
+@FEWER
 @given(lifecycles(), SEEDS, HORIZONS)
 def test_intervals_tile_the_horizon(life: Lifecycle, seed: int, horizon_s: float) -> None:
     path = Walker(life, seed).path(0, horizon_s)
@@ -53,6 +55,7 @@ def test_intervals_tile_the_horizon(life: Lifecycle, seed: int, horizon_s: float
     assert math.isclose(down + row.degraded_s + retold.service["up"], horizon_s, rel_tol=1e-9)
 
 
+@FEWER
 @given(lifecycles(), SEEDS, HORIZONS)
 def test_censored_outages_are_downtime_but_never_finished(life: Lifecycle, seed: int, horizon_s: float) -> None:
     path = Walker(life, seed).path(0, horizon_s)
@@ -67,9 +70,10 @@ def test_censored_outages_are_downtime_but_never_finished(life: Lifecycle, seed:
         assert row.finished_downtime == row.downtime
 
 
+@FEWER
 @given(lifecycles(), SEEDS)
 def test_an_outage_cut_off_just_before_its_end_is_not_finished(life: Lifecycle, seed: int) -> None:
-    path = Walker(life, seed).path(0, 5000.0)
+    path = Walker(life, seed).path(0, 2000.0)
     down = life.layout.down
     ends = [
         i
@@ -84,14 +88,17 @@ def test_an_outage_cut_off_just_before_its_end_is_not_finished(life: Lifecycle, 
     assert len(fold(whole, life.layout, path.times[end]).finished) == 1
 
 
+@FEWER
 @given(lifecycles(), SEEDS, st.data())
 def test_broken_paths_are_refused(life: Lifecycle, seed: int, data: st.DataObject) -> None:
-    path = Walker(life, seed).path(0, 3000.0)
+    path = Walker(life, seed).path(0, 1000.0)
     assume(len(path.times) >= 2)
-    horizon_s, layout = 3000.0, life.layout
+    horizon_s, layout = 1000.0, life.layout
     i = data.draw(st.integers(1, len(path.times) - 1))
     broken = {
-        "back in time": Path([*path.times[:i], math.nextafter(path.times[i - 1], -1), *path.times[i + 1 :]], path.edges),
+        "back in time": Path(
+            [*path.times[:i], math.nextafter(path.times[i - 1], -1), *path.times[i + 1 :]], path.edges
+        ),
         "not a time": Path([*path.times[:i], math.nan, *path.times[i + 1 :]], path.edges),
         "after the end": Path([*path.times[:-1], math.nextafter(horizon_s, math.inf)], path.edges),
         "before zero": Path([-1e-9, *path.times[1:]], path.edges),
@@ -105,6 +112,7 @@ def test_broken_paths_are_refused(life: Lifecycle, seed: int, data: st.DataObjec
             pytest.fail(f"accepted: {what}, {fold(bad, layout, horizon_s)}")
 
 
+@FEWER
 @given(lifecycles(), SEEDS, st.randoms(use_true_random=False))
 def test_ledgers_merge_in_any_order(life: Lifecycle, seed: int, random) -> None:
     walker, budgets = Walker(life, seed), life.layout.budgets
@@ -123,12 +131,15 @@ def test_ledgers_merge_in_any_order(life: Lifecycle, seed: int, random) -> None:
     assert merged.lengths[""].n == sum(len(row.finished) for row in rows)
 
 
+@FEWER
 @given(lifecycles(), SEEDS)
 def test_columns_split_the_downtime_in_three_ways(life: Lifecycle, seed: int) -> None:
     row = fold(Walker(life, seed).path(0, 2000.0), life.layout, 2000.0)
     found = columns(row, life.layout.budgets)
     for prefix, suffix in (("downtime:cause=", ""), ("downtime:phase=", ""), ("", "_downtime")):
-        names = [n for n in found if n.startswith(prefix) and n.endswith(suffix) and n != "downtime" and prefix + suffix]
+        names = [
+            n for n in found if n.startswith(prefix) and n.endswith(suffix) and n != "downtime" and prefix + suffix
+        ]
         total = math.fsum(found[name] for name in names)
         assert math.isclose(total, found["downtime"], rel_tol=1e-9, abs_tol=1e-9)
     assert found.get("outages", 0.0) == sum(row.started.values())
