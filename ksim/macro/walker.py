@@ -7,8 +7,9 @@ armed: the times are known, the others cannot win, and a timer that cannot win w
 At equal times the clock named first wins.
 
 Between two races nothing can happen to the host, so it sleeps through such a stretch at once and notes each
-transition at its own time. ``time`` is the sum of the durations in their order: the same bits, whatever is slept
-through at once.
+transition at its own time. ``time`` is the sum of the durations in their order, counted from the start of the
+replication: the same bits, whatever is slept through at once. A host ends before it would pass the horizon and
+leaves no event behind, so the next replication goes on in the same environment with the same processes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from simpy.events import NORMAL
 from ksim.chance.distributions import Constant, Law, Outcomes
 from ksim.chance.portable import Array
 from ksim.chance.streams import Stream
-from ksim.errors import InvariantViolation
 from ksim.evidence.transition import Path
 from ksim.model.lifecycle import Lifecycle, Node
 
@@ -48,9 +48,12 @@ class Walker:
         self._seed, self._batch = seed, batch
         self._entry = life.index[life.entry]
         self._numbers: dict[str, int] = {}
-        self._constants: list[Draw] = []
-        self._streams: list[tuple[int, Stream]] = []
-        self._sources = sorted({clock.name for node in life.nodes for clock in node.clocks})
+        self._begin: list[Draw] = []
+        self._draws: list[Draw] = []
+        self._replication = 0
+        self._env = simpy.Environment()
+        self._clocks = sorted({clock.name for node in life.nodes for clock in node.clocks})
+        self._sources = [Source(self._env) for _ in self._clocks]
         self._stops: list[Stop] = []
         edge = 0
         for node in life.nodes:
@@ -58,21 +61,17 @@ class Walker:
             edge += len(node.ways)
 
     def path(self, replication: int, horizon_s: float) -> Path:
-        """One replication from time 0 to ``horizon_s`` (excluded), as it happened."""
-        draws = self._constants.copy()
-        for number, stream in self._streams:
-            draws[number] = stream.start(replication).__next__
-        env = simpy.Environment()
+        """One replication from time 0 to ``horizon_s`` (excluded), as it happened. One at a time per walker."""
+        self._replication = replication
+        self._draws = self._begin.copy()
         path = Path()
-        env.process(self._host(env, draws, path, horizon_s))
-        env.run(until=horizon_s)
+        self._env.run(until=self._env.process(self._host(path, horizon_s)))
         return path
 
-    def _host(self, env: simpy.Environment, draws: list[Draw], path: Path, horizon_s: float) -> Process:
-        stops = self._stops
-        sources: dict[int, Source] = {}
+    def _host(self, path: Path, horizon_s: float) -> Process:
+        stops, draws, sources, env = self._stops, self._draws, self._sources, self._env
         note_time, note_edge = path.times.append, path.edges.append
-        node, time = self._entry, 0.0
+        start, node, time = env.now, self._entry, 0.0
         while True:
             branch, durations, targets, first_edge, clocks = stops[node]
             if clocks:
@@ -80,15 +79,14 @@ class Walker:
                 first = min(times)
                 way = times.index(first)
                 time += first
-                clock = clocks[way]
-                if clock not in sources:
-                    sources[clock] = Source(env)
-                yield sources[clock].arm(time - env.now)
+                if time >= horizon_s:
+                    return
+                yield sources[clocks[way]].arm(max(0.0, start + time - env.now))
             else:
                 way = 0 if branch is None else draws[branch]()
                 time += draws[durations[way]]()
-            if time >= horizon_s:
-                return
+                if time >= horizon_s:
+                    return
             note_time(time)
             note_edge(first_edge + way)
             node = targets[way]
@@ -109,14 +107,14 @@ class Walker:
             tuple(durations),
             tuple(life.index[way.to] for way in node.ways),
             first_edge,
-            tuple(self._sources.index(clock.name) for clock in node.clocks),
+            tuple(self._clocks.index(clock.name) for clock in node.clocks),
         )
 
     def _duration(self, name: str, law: Law) -> int:
         if isinstance(law, Constant):
             if name not in self._numbers:
-                self._numbers[name] = len(self._constants)
-                self._constants.append(repeat(law.value).__next__)
+                self._numbers[name] = len(self._begin)
+                self._begin.append(repeat(law.value).__next__)
             return self._numbers[name]
 
         def values(u: Array) -> list[Any]:
@@ -127,14 +125,16 @@ class Walker:
 
     def _stream(self, name: str, transform: Callable[[Array], list[Any]]) -> int:
         if name not in self._numbers:
-            number = self._numbers[name] = len(self._constants)
-            self._constants.append(_not_started)
-            self._streams.append((number, Stream(self._seed, name, transform, self._batch)))
+            number = self._numbers[name] = len(self._begin)
+            stream = Stream(self._seed, name, transform, self._batch)
+
+            def begin() -> Any:
+                """The first draw of a replication; most replications need few of the streams."""
+                draw = self._draws[number] = stream.start(self._replication).__next__
+                return draw()
+
+            self._begin.append(begin)
         return self._numbers[name]
-
-
-def _not_started() -> Any:
-    raise InvariantViolation("a stream was asked before its replication began")
 
 
 class Alarm(simpy.Event):

@@ -1,5 +1,6 @@
 """Races of clocks against hand formulas and scipy's adaptive quadrature."""
 
+import itertools
 import math
 
 import numpy as np
@@ -148,9 +149,7 @@ def by_quadrature(field: list[Law], i: int, k: int) -> float:
 
     points = sorted({math.log(c) for each in field for c in corners(each)})
     ends = [points[0] - 25.0, *points, points[-1] + 6.0]
-    return math.fsum(
-        integrate.quad(integrand, a, b, epsabs=1e-13, limit=100)[0] for a, b in zip(ends, ends[1:], strict=False)
-    )
+    return math.fsum(integrate.quad(integrand, a, b, epsabs=1e-13, limit=100)[0] for a, b in itertools.pairwise(ends))
 
 
 PAIRS: list[list[Law]] = [

@@ -1,5 +1,6 @@
 """The walker, always: what holds for every graph, seed and horizon, and relations between runs that need no oracle."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path as File
 
@@ -171,7 +172,7 @@ def test_strategies_share_the_draws_of_the_phases_that_they_share() -> None:
     boots = {}
     for strategy in ("full_reboot", "kdump", "hang_until_operator"):
         steps = walk(lifecycle(load("rack-server", FASTER).scenario, strategy), 7, 0, 10 * YEAR_S)
-        ends = zip(steps, steps[1:], strict=False)
+        ends = itertools.pairwise(steps)
         boots[strategy] = [b.time_s - a.time_s for a, b in ends if b.source == "firmware"][:500]
     assert len(boots["kdump"]) == 500
     for strategy in boots:
