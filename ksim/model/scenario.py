@@ -8,22 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, SkipValidation
 
-from ksim.model.schema import (
-    Capture,
-    FaultSettings,
-    Host,
-    Kdump,
-    Kexec,
-    Label,
-    LawText,
-    Linux,
-    Name,
-    Probability,
-    Recovery,
-    Run,
-    Table,
-    Workload,
-)
+from ksim.model.fields import Label, LawText, Name, Probability, Table
+from ksim.model.schema import Capture, FaultSettings, Host, Kdump, Kexec, Linux, Recovery, Run, Workload
 
 MODEL_VERSION = 1
 """Changes whenever the same scenario and seed would give other numbers than before."""

@@ -1,138 +1,38 @@
-"""What a scenario may say: every key with its type, default, unit, range and source.
-
-Quantities are texts with units in the file and plain SI numbers (or laws) here; serialised again they are
-texts in SI units, so that "1.5 min" and "90 s" are the same scenario. A default is a ``Param``.
-"""
+"""What a scenario may say: every key with its type, default, unit, range and source. A default is a ``Param``."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, Strict, model_validator
+from pydantic import Field, model_validator
 
-from ksim.chance.distributions import Law, parse_law
-from ksim.errors import LinuxError, UnitError, nearest
+from ksim.errors import LinuxError, nearest
 from ksim.linux.cmdline import crashkernel_request
 from ksim.linux.core_collector import parse_core_collector
 from ksim.linux.distro import PROFILES
 from ksim.linux.makedumpfile import SCAN
 from ksim.linux.sysctl import parse_release, settings
-from ksim.source import Param, Source, assumed
-from ksim.units import LONGEST_S, YEAR_S, duration_s, rate_per_s, size_bytes, throughput_bytes_per_s
-
-T = TypeVar("T")
-
-# ---------------------------------------------------------------- types of values
-
-
-def _quantity(parse: Callable[[str], float], unit: str, per: float = 1.0) -> tuple[PlainValidator, PlainSerializer]:
-    def show(value: float) -> str:
-        return f"{value * per!r} {unit}"
-
-    return PlainValidator(_zero_or(parse)), PlainSerializer(show, return_type=str)
-
-
-def _zero_or(parse: Callable[[str], T]) -> Callable[[object], T]:
-    """Only 0 needs no unit, and so no quotes."""
-    return lambda value: parse("0" if type(value) in (int, float) and value == 0 else value)  # type: ignore[arg-type]
-
-
-def _probability(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
-        raise UnitError(f"expected a probability from 0 to 1, got {_show(value)}")
-    return float(value)
-
-
-def _show(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
-
-
-def _name(value: object) -> str:
-    if not isinstance(value, str) or not value.strip() or len(value) > 80 or not value.isprintable():
-        raise UnitError(f"expected a name of 1 to 80 printable characters, got {_show(value)}")
-    return value
-
-
-def _label(value: object) -> str:
-    return "" if value == "" else _name(value)
-
-
-def _sysctl_value(value: object) -> int | str:
-    if isinstance(value, bool) or not isinstance(value, int | str) or len(str(value)) > 40:
-        raise UnitError(f"expected an integer, as sysctl(8) takes it, got {_show(value)}")
-    return int(value) if re.fullmatch(r"-?(0|[1-9][0-9]*)", str(value)) else value
-
-
-def _rate(text: str) -> float:
-    rate = rate_per_s(text)
-    if rate and not 1.0 / LONGEST_S <= rate <= 1.0:
-        raise UnitError(f"a rate is 0, or from 1e-9 /y to 1 /s, not {_show(text)}")
-    return rate
-
-
-def _or_none(text: object) -> float | None:
-    return None if text == "none" else _zero_or(duration_s)(text)
-
-
-def _show_or_none(value: float | None) -> str:
-    return "none" if value is None else f"{value!r} s"
-
-
-LawText = Annotated[Law, PlainValidator(_zero_or(parse_law)), PlainSerializer(str, return_type=str)]
-Seconds = Annotated[float, *_quantity(duration_s, "s")]
-SecondsOrNone = Annotated[float | None, PlainValidator(_or_none), PlainSerializer(_show_or_none, return_type=str)]
-Bytes = Annotated[int, *_quantity(size_bytes, "B")]
-PerSecond = Annotated[float, *_quantity(_rate, "/y", YEAR_S)]
-BytesPerSecond = Annotated[float, *_quantity(throughput_bytes_per_s, "B/s")]
-Probability = Annotated[float, PlainValidator(_probability)]
-Name = Annotated[str, PlainValidator(_name)]
-Label = Annotated[str, PlainValidator(_label)]
-"""A name or nothing."""
-SysctlValue = Annotated[int | str, PlainValidator(_sysctl_value)]
-Whole = Annotated[int, Strict()]
-"""An integer and nothing that can be read as one: neither true nor "1"."""
-Number = Annotated[float, Strict()]
-
-
-class Table(BaseModel):
-    """A table of a scenario: unknown keys are errors, values cannot change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, arbitrary_types_allowed=True)
-
-
-class Shares(Table):
-    """Probabilities of alternatives, in sum 1."""
-
-    @model_validator(mode="after")
-    def _sum_to_one(self) -> Shares:
-        total = math.fsum(self.values().values())
-        if abs(total - 1.0) > 1e-9:
-            raise ValueError(f"these probabilities must sum to 1, they sum to {total:.12g}")
-        return self
-
-    def values(self) -> dict[str, float]:
-        return {name: float(getattr(self, name)) for name in type(self).model_fields}
-
-
-def param(value: Any, unit: str, low: str, high: str, source: Source, what: str = "") -> Any:
-    """A field whose default is a Param; the scenario loader finds it again by ``param_of``."""
-    return field_of(Param(value, unit, low, high, source, what))
-
-
-def field_of(found: Param) -> Any:
-    """The same for a Param that stands elsewhere."""
-    return Field(default=found.value, description=found.what, json_schema_extra={"param": found})  # type: ignore[dict-item]
-
-
-def param_of(table: type[BaseModel], name: str) -> Param | None:
-    extra = table.model_fields[name].json_schema_extra
-    return extra.get("param") if isinstance(extra, dict) else None  # type: ignore[return-value]
-
+from ksim.model.fields import (
+    Bytes,
+    BytesPerSecond,
+    LawText,
+    Number,
+    PerSecond,
+    Probability,
+    Seconds,
+    SecondsOrNone,
+    Shares,
+    SysctlValue,
+    Table,
+    Whole,
+    field_of,
+    param,
+    show_value,
+)
+from ksim.source import Source, assumed
+from ksim.units import YEAR_S
 
 # ---------------------------------------------------------------- sources used more than once
 
@@ -200,7 +100,7 @@ class Host(Table):
     @model_validator(mode="after")
     def _possible(self) -> Host:
         if not 1 <= self.cpus <= MAX_CPUS:
-            raise ValueError(f"cpus: expected 1 to {MAX_CPUS}, got {_show(self.cpus)}")
+            raise ValueError(f"cpus: expected 1 to {MAX_CPUS}, got {show_value(self.cpus)}")
         if not 2**26 <= self.memory <= 2**52:
             raise ValueError(f"memory: expected 64 MiB to 4096 TiB, got {self.memory / 2**20:.12g} MiB")
         for name in ("disk_write", "network"):
@@ -350,7 +250,7 @@ class Capture(Table):
         if not 0.0 <= self.dump_sigma <= 4.0:
             raise ValueError(f"dump_sigma: expected 0 to 4, got {self.dump_sigma}")
         if not 1 <= self.nr_cpus <= MAX_CPUS:
-            raise ValueError(f"nr_cpus: expected 1 to {MAX_CPUS}, got {_show(self.nr_cpus)}")
+            raise ValueError(f"nr_cpus: expected 1 to {MAX_CPUS}, got {show_value(self.nr_cpus)}")
         return self
 
 

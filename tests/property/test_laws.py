@@ -19,11 +19,11 @@ from ksim.chance.distributions import (
     Uniform,
     Weibull,
     lognormal_of_mean,
-    parse_law,
     scaled,
     variance,
     weibull_of_mean,
 )
+from ksim.chance.grammar import parse_law
 from ksim.errors import UnitError
 from tests.strategies import LAWS, laws
 

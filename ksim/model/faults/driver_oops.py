@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ksim.model.faults import kernel_oops
-from ksim.model.schema import PerSecond, param
+from ksim.model.fields import PerSecond, param
 from ksim.source import assumed
 
 CONTEXTS = {

@@ -9,9 +9,10 @@ Solved   yes.
 from __future__ import annotations
 
 from ksim.model.fault import FaultSource, Struck
+from ksim.model.fields import LawText, PerSecond, param
 from ksim.model.lifecycle import Branch, Budget
 from ksim.model.plan import Plan
-from ksim.model.schema import LANL, FaultSettings, LawText, PerSecond, param
+from ksim.model.schema import LANL, FaultSettings
 from ksim.source import Source
 
 

@@ -8,9 +8,10 @@ Solved   yes.
 from __future__ import annotations
 
 from ksim.model.fault import FaultSource, Struck
+from ksim.model.fields import LawText, param
 from ksim.model.lifecycle import Branch, Budget
 from ksim.model.plan import Plan
-from ksim.model.schema import FaultSettings, LawText, param
+from ksim.model.schema import FaultSettings
 from ksim.source import Source
 
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 from ksim.chance.distributions import Constant, Law, Uniform
 from ksim.linux.detectors import Detection, HangKind, detect
 from ksim.model.fault import FaultSource, Struck
+from ksim.model.fields import LawText, PerSecond, Probability, Shares, param
 from ksim.model.lifecycle import Branch, Budget
 from ksim.model.plan import Plan
-from ksim.model.schema import LINUX_SCHED, FaultSettings, LawText, PerSecond, Probability, Shares, param
+from ksim.model.schema import LINUX_SCHED, FaultSettings
 from ksim.source import assumed
 
 

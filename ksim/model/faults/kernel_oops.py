@@ -15,9 +15,10 @@ from __future__ import annotations
 from ksim.linux.escalation import escalate
 from ksim.linux.vocabulary import Context
 from ksim.model.fault import FaultSource, Struck
+from ksim.model.fields import LawText, PerSecond, Probability, Shares, param
 from ksim.model.lifecycle import Branch, Budget, Service
 from ksim.model.plan import Plan
-from ksim.model.schema import FaultSettings, LawText, PerSecond, Probability, Shares, param
+from ksim.model.schema import FaultSettings
 from ksim.model.stages import NOW
 from ksim.source import Source, assumed
 

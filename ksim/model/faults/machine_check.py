@@ -12,9 +12,10 @@ Solved   yes.
 from __future__ import annotations
 
 from ksim.model.fault import FaultSource, Struck
+from ksim.model.fields import PerSecond, Probability, param
 from ksim.model.lifecycle import Branch, Budget, Service
 from ksim.model.plan import Plan
-from ksim.model.schema import FaultSettings, PerSecond, Probability, param
+from ksim.model.schema import FaultSettings
 from ksim.model.stages import NOW
 from ksim.source import Source, assumed
 
