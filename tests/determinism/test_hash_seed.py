@@ -30,7 +30,7 @@ for strategy in recovery_strategies():
     print(strategy, repr(Solution(life).unavailability), *life.notes)
     walker = Walker(life, seed=7)
     for replication in (0, 1, 77):
-        for step in walker.path(replication, 3e6).transitions(life.layout):
+        for step in walker.path(replication, 6e5).transitions(life.layout):
             print(strategy, replication, repr(step.time_s), step.source, step.target, step.cause)
 """
 
@@ -60,7 +60,7 @@ def first_difference(a: list[str], b: list[str]) -> str:
 @pytest.mark.parametrize("base", ["rack-server", "vm"])
 def test_hash_seeds_do_not_matter(base: str) -> None:
     reference = lines(base, "0")
-    assert len(reference) > 1000
+    assert len(reference) > 500
     for hash_seed in ("1", "random"):
         assert first_difference(reference, lines(base, hash_seed)) == ""
 
