@@ -259,6 +259,8 @@ def main() -> NoReturn:
 
 def exit_with(command: Callable[[], object]) -> NoReturn:
     """Runs a command and turns every expected failure into one message and an exit code."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (closed by the caller: ksim ... >&-)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without "±" is no reason to fail
     try:

@@ -162,7 +162,7 @@ def test_mean_outage_and_frequent_ways(base: str, strategy: str) -> None:
     life = distinct(base, False)[strategy]
     outages = Solution(life).outages()
     assert outages is not None
-    detects = 0.2 * outages.mean_s
+    detects = 0.15 * outages.mean_s
     n = stat.mean_n(outages.sd_s, detects, FALSE_FAIL)
     walked = Walked(life, cycles=int(1.1 * n))
     lengths = [s for _, s in fold(walked.path, life.layout, walked.horizon_s).finished[:n]]
@@ -172,7 +172,7 @@ def test_mean_outage_and_frequent_ways(base: str, strategy: str) -> None:
 
 @pytest.mark.parametrize(("base", "strategy"), CASES)
 def test_every_way_and_every_dwell(base: str, strategy: str) -> None:
-    walked = Walked(distinct(base, True)[strategy], cycles=50_000)
+    walked = Walked(distinct(base, True)[strategy], cycles=60_000)
     assert check_ways(walked) == []
     check_dwells(walked, detects=0.2)
 
@@ -181,7 +181,7 @@ def test_every_way_and_every_dwell(base: str, strategy: str) -> None:
 
 
 @cache
-def v1_downtimes(n: int = 30_000) -> np.ndarray:
+def v1_downtimes(n: int = 40_000) -> np.ndarray:
     """Minutes down in one year, by replication."""
     life = lifecycle(load(str(SCENARIOS / "v1_two_state.toml")).scenario)
     walker = Walker(life, seed=7)
@@ -191,7 +191,7 @@ def v1_downtimes(n: int = 30_000) -> np.ndarray:
 
 def test_v1_years_without_downtime() -> None:
     down = v1_downtimes()
-    assert_count(int((down == 0).sum()), len(down), 0.13533528, detects=0.018)
+    assert_count(int((down == 0).sum()), len(down), 0.13533528, detects=0.015)
 
 
 def test_v1_years_with_at_most_20_minutes() -> None:
@@ -209,20 +209,20 @@ def test_v1_whole_distribution_of_yearly_downtime() -> None:
         at = np.searchsorted(grid, x, side="right") - 1
         return np.where(at >= 0, np.array(values)[np.maximum(at, 0)], 0.0)
 
-    assert_cdf(rounded, cdf, detects=0.03)
+    assert_cdf(rounded, cdf, detects=0.025)
 
 
 def test_v1_mean_downtime() -> None:
     found = solution("v1_two_state")
     sd = math.sqrt(found.downtime_variance_rate * YEAR_S) / MINUTE_S
-    assert_mean(v1_downtimes(), found.downtime_s(YEAR_S) / MINUTE_S, sd, detects=1.2)
+    assert_mean(v1_downtimes(), found.downtime_s(YEAR_S) / MINUTE_S, sd, detects=1.0)
 
 
 def test_v2_mean_downtime() -> None:
     """A falling hazard: from a fresh start the first year is worse than the long run."""
     life = lifecycle(load(str(SCENARIOS / "v2_alternating_renewal.toml")).scenario)
     found, horizon_s, walker = Solution(life), 10 * YEAR_S, Walker(life, seed=7)
-    rows = [fold(walker.path(r, horizon_s), life.layout, horizon_s) for r in range(5000)]
+    rows = [fold(walker.path(r, horizon_s), life.layout, horizon_s) for r in range(8000)]
     down = [math.fsum(row.downtime.values()) for row in rows]
     sd = math.sqrt(found.downtime_variance_rate * horizon_s)
-    assert_mean(down, found.downtime_s(horizon_s), sd, detects=0.08 * found.downtime_s(horizon_s))
+    assert_mean(down, found.downtime_s(horizon_s), sd, detects=0.06 * found.downtime_s(horizon_s))

@@ -1,5 +1,6 @@
 """What these settings really do: the crash kernel if one is loaded, else what kernel.panic says.
 
+Model    A loaded crash kernel is jumped into; without one kernel.panic decides between a reset and silence.
 Sources  Linux kernel/panic.c, by ``ksim.linux.escalation.after_panic``.
 """
 
