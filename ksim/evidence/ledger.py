@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from math import fsum
 
 from ksim.errors import InvariantViolation
 from ksim.evidence.sums import Histogram, Moments
@@ -48,7 +49,7 @@ def fold(path: Path, layout: Layout, horizon_s: float) -> Row:
             if not down[target]:
                 _add(row.downtime, cause, current)
                 _add(row.finished_downtime, cause, current)
-                row.finished.append((cause, sum(current.values())))
+                row.finished.append((cause, fsum(current.values())))
                 current = {}
         else:
             if degraded[node]:
@@ -138,7 +139,7 @@ class Ledger:
             return
         for length in lengths:
             self.lengths[group].add(length)
-        self.ratios.setdefault(f"{group}outage", Moments()).add(sum(lengths), len(lengths))
+        self.ratios.setdefault(f"{group}outage", Moments()).add(fsum(lengths), len(lengths))
         if group:
             phases: dict[str, float] = {}
             for (cause, phase), spent in row.finished_downtime.items():

@@ -8,6 +8,7 @@ full relative precision. Plain Python in a fixed order: the same bits everywhere
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import fsum
 
 EXIT = -1
 """The target that stands for leaving the set."""
@@ -30,7 +31,7 @@ class Elimination:
             k = min(left, key=lambda i: (len((incoming[i] & left) - {i}) * len(p[i]), i))
             left.remove(k)
             onward = [(j, value) for j, value in sorted(p[k].items()) if j == EXIT or j in left]
-            pivot = sum(value for _, value in onward)
+            pivot = fsum(value for _, value in onward)
             before = [(i, p[i].pop(k)) for i in sorted(incoming[k] & left)]
             for i, value in before:
                 factor = value / pivot
@@ -47,7 +48,7 @@ class Elimination:
             for i, value in before:
                 x[i] += value / pivot * x[k]
         for k, pivot, _, onward in reversed(self._steps):
-            x[k] = (x[k] + sum(value * x[j] for j, value in onward)) / pivot
+            x[k] = (x[k] + fsum(value * x[j] for j, value in onward)) / pivot
         return x
 
     def visits(self, starts: Sequence[float]) -> list[float]:
@@ -58,5 +59,5 @@ class Elimination:
             for j, value in onward:
                 v[j] += value * v[k]
         for k, pivot, before, _ in reversed(self._steps):
-            v[k] += sum(value / pivot * v[i] for i, value in before)
+            v[k] += fsum(value / pivot * v[i] for i, value in before)
         return v
