@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shlex
@@ -263,25 +264,34 @@ def exit_with(command: Callable[[], object]) -> NoReturn:
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without "±" is no reason to fail
+    stdout = sys.stdout
     try:
         command()
         sys.stdout.flush()
-        code = 0
+        code: Any = 0
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except KsimError as error:
-        click.echo(f"ksim: {error}", err=True)
+        _say(f"ksim: {error}")
         code = 2
     except (KeyboardInterrupt, click.Abort):
-        click.echo("ksim: interrupted", err=True)
+        _say("ksim: interrupted")
         code = 130
     except BrokenPipeError:
         code = _silenced(0)
+    except SystemExit as error:
+        # a reader that went away: click swaps stdout for a wrapper and exits with 1, but that is no failure
+        code = error.code if sys.stdout is stdout else _silenced(0)
     except OSError as error:
-        click.echo(f"ksim: cannot write: {error.strerror or error}", err=True)
+        _say(f"ksim: cannot write: {error.strerror or error}")
         code = _silenced(3)
     sys.exit(code)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # where stderr is full or gone, the exit code has to do
+        click.echo(text, err=True)
 
 
 def _silenced(code: int) -> int:

@@ -28,6 +28,8 @@ from ksim.units import duration_s
 
 _CALL = re.compile(r"\s*([A-Za-z_]+)\s*\((.*)\)\s*\Z", re.DOTALL)
 MAX_VALUES = 10_000
+SHORTEST_S = 1e-15
+"""Shorter durations, but for 0, are typing errors; ratios of LONGEST_S to it, and squares, stay within a float."""
 
 
 def parse_law(text: str) -> Law:
@@ -36,7 +38,7 @@ def parse_law(text: str) -> Law:
         raise UnitError(f"not a duration or distribution: {text!r} (write for example '90 s')")
     call = _CALL.match(text)
     if call is None:
-        return Constant(duration_s(text))
+        return Constant(_duration(text))
     name, inside = call[1], call[2]
     if name not in _GRAMMAR:
         raise UnitError(f"unknown distribution '{name}'{nearest(name, _GRAMMAR)} (known: {', '.join(_GRAMMAR)})")
@@ -73,9 +75,16 @@ def _number(name: str, key: str, text: str, low: float, high: float) -> float:
 
 
 def _positive(name: str, key: str, text: str) -> float:
-    value = duration_s(text)
+    value = _duration(text)
     if value <= 0.0:
         raise UnitError(f"{name}({key}=...) must be longer than zero")
+    return value
+
+
+def _duration(text: str) -> float:
+    value = duration_s(text)
+    if 0.0 < value < SHORTEST_S:
+        raise UnitError(f"a duration is 0 or at least {SHORTEST_S:g} s, not '{text.strip()}'")
     return value
 
 
@@ -109,7 +118,7 @@ def _between(law: type[Uniform] | type[LogUniform], lowest: float) -> Callable[[
     def build(name: str, parts: list[str]) -> Law:
         if len(parts) != 2:
             raise UnitError(f"{name}() takes a lower and an upper duration")
-        low, high = duration_s(parts[0]), duration_s(parts[1])
+        low, high = _duration(parts[0]), _duration(parts[1])
         if not lowest <= low < high:
             raise UnitError(f"{name}() needs {'0 <' if lowest else '0 <='} lower < upper, not {', '.join(parts)}")
         return law(low, high)
@@ -120,7 +129,7 @@ def _between(law: type[Uniform] | type[LogUniform], lowest: float) -> Callable[[
 def _empirical(name: str, parts: list[str]) -> Law:
     if len(parts) > MAX_VALUES:
         raise UnitError(f"{name}() takes at most {MAX_VALUES} values")
-    return Empirical(tuple(sorted(duration_s(part) for part in parts)))
+    return Empirical(tuple(sorted(_duration(part) for part in parts)))
 
 
 _GRAMMAR: dict[str, Callable[[str, list[str]], Law]] = {
@@ -128,6 +137,6 @@ _GRAMMAR: dict[str, Callable[[str, list[str]], Law]] = {
     "lognormal": _lognormal,
     "weibull": _weibull,
     "uniform": _between(Uniform, 0.0),
-    "loguniform": _between(LogUniform, 5e-324),
+    "loguniform": _between(LogUniform, SHORTEST_S),
     "empirical": _empirical,
 }

@@ -25,12 +25,9 @@ class Problems:
         if self._count > SHOWN_PROBLEMS:
             return
         said = f"{'.'.join(key)}: {text}" if key else text
-        for layer in reversed(self._layers):
-            if has(layer.values, key):
-                self._found.append(f"{layer.where(key)}{said}")
-                return
-        origin = f"{self._layers[-1].origin}: " if self._layers else ""
-        self._found.append(f"{origin}{said}")
+        # the last layer that says most of the key: of a key that is missing, the table around it
+        layer = max(reversed(self._layers), key=lambda layer: _depth(layer.values, key), default=None)
+        self._found.append((f"{layer.where(key)}{said}" if layer else said).replace("\n", "\\n"))
 
     def add(self, error: ValidationError, model: type[BaseModel], prefix: Key = ()) -> None:
         for item in error.errors(include_url=False):
@@ -49,6 +46,8 @@ class Problems:
                 key, text = _narrowed(model, key, str(context["error"]))
             elif item["type"] in ("model_type", "dict_type"):
                 text = f"expected a table of keys{got}"
+            elif item["type"] in ("tuple_type", "list_type"):
+                text = f"expected a list{got}"
             elif item["type"] == "literal_error":
                 names = re.findall("'([^']*)'", context["expected"])
                 text = f"expected {context['expected']}{got}{nearest(str(item['input']), names)}"
@@ -72,11 +71,16 @@ def _narrowed(model: type[BaseModel], key: Key, text: str) -> tuple[Key, str]:
 
 
 def has(values: Any, key: Key) -> bool:
-    for part in key:
+    return _depth(values, key) == len(key)
+
+
+def _depth(values: Any, key: Key) -> int:
+    """How many parts of the key are there."""
+    for depth, part in enumerate(key):
         if not isinstance(values, Mapping) or part not in values:
-            return False
+            return depth
         values = values[part]
-    return True
+    return len(key)
 
 
 def _fields_at(model: type[BaseModel], key: Key) -> list[str]:

@@ -45,9 +45,13 @@ class Printer:
     def __init__(self, file: IO[str] | None = None) -> None:
         from rich.console import Console
 
+        class Pipe(Console):
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError  # for the command line to end quietly; rich itself would exit with 1
+
         file = file or sys.stdout
         terminal = file.isatty()
-        self._console = Console(file=file, width=None if terminal else PIPE_WIDTH, highlight=False, soft_wrap=True)
+        self._console = Pipe(file=file, width=None if terminal else PIPE_WIDTH, highlight=False, soft_wrap=True)
 
     def line(self, text: str = "") -> None:
         self._console.print(text, markup=False)
