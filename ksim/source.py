@@ -28,6 +28,9 @@ def assumed(why: str) -> Source:
     return Source(why, is_assumed=True)
 
 
+ENGINEERING = assumed("general engineering value, no single measurement")
+
+
 @dataclass(frozen=True, slots=True)
 class Param:
     """One default: ``value`` as it would stand in a scenario file, its unit, sweep range and source."""

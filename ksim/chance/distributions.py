@@ -260,6 +260,18 @@ def scaled(law: Law, factor: float) -> Law:
     raise TypeError(f"not a law: {law!r}")
 
 
+def quantile_of(law: Law, u: float) -> float:
+    """One quantile of a law."""
+    return float(law.quantile(np.array([u]))[0])
+
+
+def lognormal_exceeds(limit: float, median: float, sigma: float) -> float:
+    """P(a lognormal quantity of this median, in any unit, is larger than ``limit``); sigma 0: it is the median."""
+    if sigma == 0.0 or limit <= 0.0:
+        return 1.0 if median > limit else 0.0
+    return float(portable.normal_survival(portable.log(np.array([limit / median])) / sigma)[0])
+
+
 def weibull_of_mean(mean: float, shape: float) -> Law:
     """Weibull with a given mean; shape 1 is the exponential law itself."""
     if shape == 1.0:

@@ -27,13 +27,14 @@ class Row:
     finished: list[tuple[str, float]] = field(default_factory=list)
     finished_downtime: dict[tuple[str, str], float] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
+    work_lost_s: float = 0.0
 
 
 def fold(path: Path, layout: Layout, horizon_s: float) -> Row:
     """The row of one replication. Raises InvariantViolation where the path does not tile [0, horizon]."""
     row = Row()
     down, phases, degraded, events = layout.down, layout.phases, layout.degraded, layout.events
-    sources, targets = layout.source, layout.target
+    sources, targets, lost = layout.source, layout.target, layout.work_lost_s
     node, since, cause = layout.entry, 0.0, ""
     current: dict[str, float] = {}
     for time, edge in zip(path.times, path.edges, strict=True):
@@ -59,6 +60,8 @@ def fold(path: Path, layout: Layout, horizon_s: float) -> Row:
                 row.started[cause] = row.started.get(cause, 0) + 1
         if events[target]:
             row.events[events[target]] = row.events.get(events[target], 0) + 1
+        if lost[target]:
+            row.work_lost_s += lost[target]
         node, since = target, time
     if down[node]:
         current[phases[node]] = current.get(phases[node], 0.0) + (horizon_s - since)
@@ -76,10 +79,12 @@ def _add(sums: dict[tuple[str, str], float], cause: str, phases: dict[str, float
 
 def columns(row: Row, budgets: Mapping[str, str]) -> dict[str, float]:
     """The row as named numbers, seconds and counts, whose means over replications are the measures."""
-    found: dict[str, float] = {"downtime": 0.0, "degraded": row.degraded_s}
+    found: dict[str, float] = {"downtime": 0.0, "degraded": row.degraded_s, "work_lost": row.work_lost_s}
     for (cause, phase), seconds in row.downtime.items():
         for name in _names(budgets[cause], cause, phase):
             found[name] = found.get(name, 0.0) + seconds
+    for event, count in row.events.items():
+        found[f"event:{event}"] = count
     for cause, count in row.started.items():
         for name in ("outages", f"{budgets[cause]}_outages"):
             found[name] = found.get(name, 0.0) + count

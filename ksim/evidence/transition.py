@@ -26,6 +26,7 @@ class Layout:
     down: tuple[bool, ...]
     degraded: tuple[bool, ...]
     events: tuple[str, ...]
+    work_lost_s: tuple[float, ...]
     source: tuple[int, ...]
     target: tuple[int, ...]
     causes: tuple[str, ...]

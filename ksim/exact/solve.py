@@ -121,6 +121,11 @@ class Solution:
         """Entries per second into nodes that count ``event``."""
         return math.fsum(v for v, e in zip(self.visits, self.layout.events, strict=True) if e == event) / self.cycle_s
 
+    @property
+    def work_lost(self) -> float:
+        """Seconds of the host's work that are thrown away, per second."""
+        return math.fsum(v * lost for v, lost in zip(self.visits, self.layout.work_lost_s, strict=True)) / self.cycle_s
+
     def _total(self, rates: list[float]) -> tuple[list[float], list[float]]:
         """First and second moment of the reward from each node to the next entry, earned at ``rates``."""
         exits = {self.layout.entry}

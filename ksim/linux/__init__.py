@@ -1,10 +1,29 @@
 """What Linux does, as pure functions of its real settings: no randomness, no clock, no simulation engine.
 
-``vocabulary``      contexts in which an oops can strike
-``cmdline``         boot parameters; how much memory ``crashkernel=`` really reserves
-``sysctl``          boot parameters and sysctls -> ``Settings``
-``escalation``      does this oops become a panic, and what follows a panic
-``detectors``       when soft lockup, hard lockup and hung task detectors notice a hang and panic
-``core_collector``  the line of kdump.conf -> compressor, dump level, threads
-``makedumpfile``    those and the pages in memory -> size and duration of the dump
+The words
+``vocabulary``      releases, contexts, tasks, locks and what a leaked one does
+``taint``           what a kernel remembers about itself until the next boot
+``events``          everything that can go wrong, by name
+``cmdline``         boot parameters; numbers as the kernel reads them
+``sysctl``          boot parameters and sysctls -> ``Settings``; every knob with range, release and file
+``platform``        the build of a distribution and the hypervisor under it -> where ``Settings`` start
+``distro``          what distributions set, and how their capture kernels behave
+
+Decisions
+``rules``           how a decision is written down: rows that are asked in the kernel's order
+``oops``, ``warning``, ``hardware``, ``oom``, ``file_system``, ``user_mode``, ``detectors``  the tables
+``panic``           what a panic does, step by step
+``escalation``      one event in one state -> everything that follows
+``console``         what the kernel prints about it, in the words of its release
+
+From the panic to the next kernel
+``crashkernel``     how much memory ``crashkernel=`` really reserves
+``capture_memory``  what the capture kernel needs, and its end if it has less
+``kdump_conf``, ``kdump_sysconfig``  /etc/kdump.conf and its shell-style relatives
+``core_collector``, ``makedumpfile``  the dump: options, size, duration, full disks
+``fadump``          firmware-assisted dump of POWER
+``kexec``           two image slots and the commands on them
+``boot``            stages of a boot, and a root file system that is not there
+``hw_watchdog``     hardware watchdogs
+``pstore``          last words that survive
 """

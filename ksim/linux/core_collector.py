@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ksim.errors import LinuxError, nearest
@@ -19,18 +19,33 @@ LEVEL_MAX = 31
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """A core_collector: compressor, dump level 0..31, threads (0 and 1 both mean one after the other)."""
+    """A core_collector: compressor, dump level 0..31, threads (0 and 1 both mean one after the other).
+
+    ``more_levels`` are tried in turn after ENOSPC (``-d 11,31``) or at ``limit_bytes`` (``-L``). ``flattened``: a
+    stream for ssh and raw targets (``-F``). ``elf``: ``-E``. ``drops_unused``: ``-e`` leaves out the struct pages
+    of pages that are left out.
+    """
 
     compressor: CompressorName
     level: int
     threads: int
+    more_levels: tuple[int, ...] = ()
+    limit_bytes: int | None = None
+    flattened: bool = False
+    elf: bool = False
+    drops_unused: bool = False
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        return (self.level, *self.more_levels)
 
 
 _COMPRESS_FLAGS: Mapping[str, CompressorName] = {"c": "zlib", "l": "lzo", "p": "snappy", "z": "zstd"}
 _PLAIN_COPIES = ("cp", "dd", "scp")
 _LONG_OPTIONS = ("--message-level", "--num-threads")
+_SWITCHES = {"F": "flattened", "E": "elf", "e": "drops_unused"}
 _NOT_MODELLED = frozenset(
-    [*(f"-{letter}" for letter in "DELRXbefghivx")]
+    [*(f"-{letter}" for letter in "DRXbfghivx")]
     + ["--check-params", "--config", "--cyclic-buffer", "--diskset", "--dry-run", "--dump-dmesg", "--eppic"]
     + [
         "--extension",
@@ -50,12 +65,11 @@ def parse_core_collector(text: str) -> Collector:
 
     As getopt: ``-d31``, ``-ld31`` and ``--num-threads=4`` are fine and of two compressors the last one
     counts. ``cp``, ``dd`` and ``scp`` copy everything: level 0, no compression, one thread.
-    ``--message-level`` is checked, it changes only what is printed. ``-F`` (flattened, for ssh and raw
-    targets) changes where the bytes go and not how many; threads work with it, although kdump never adds them
-    by itself.
+    ``--message-level`` is checked, it changes only what is printed. ``-F`` changes where the bytes go and not how
+    many.
 
-    Raises LinuxError for what makedumpfile refuses or would silently read as 0, and for options that change
-    the dump in a way that is not modelled, such as ``-L`` or a list of levels.
+    Raises LinuxError for what makedumpfile refuses (``-E`` with a compressor or threads) or would silently read
+    as 0, and for options that change the dump in a way that is not modelled, such as ``--split``.
     """
     words = _split(text)
     program = words[0].rpartition("/")[2]
@@ -67,18 +81,40 @@ def parse_core_collector(text: str) -> Collector:
         known = ("makedumpfile", *_PLAIN_COPIES)
         hint = nearest(program, known) or f" (expected one of {', '.join(known)})"
         raise LinuxError(f"unknown core_collector '{program}'{hint}")
-    compressor: CompressorName = "none"
-    level, threads = 0, 0
+    found = Collector("none", 0, 0)
     for option, value in _options(words[1:], text):
         if option in _COMPRESS_FLAGS:
-            compressor = _COMPRESS_FLAGS[option]
+            found = replace(found, compressor=_COMPRESS_FLAGS[option])
         elif option == "d":
-            level = _level(value, text)
+            level, *more = _levels(value, text)
+            found = replace(found, level=level, more_levels=tuple(more))
+        elif option == "L":
+            found = replace(found, limit_bytes=_number("-L", value, 1, None, text))
+        elif option in _SWITCHES:
+            found = replace(found, **{_SWITCHES[option]: True})  # type: ignore[arg-type]
         elif option == "--num-threads":
-            threads = _number(option, value, 0, None, text)
+            found = replace(found, threads=_number(option, value, 0, None, text))
         elif option == "--message-level":
             _number(option, value, 0, 31, text)
-    return Collector(compressor, level, threads)
+    if found.elf and (found.compressor != "none" or found.threads):
+        what = "threads" if found.compressor == "none" else "a compressor"
+        raise LinuxError(
+            f"core_collector '{text}': -E (ELF) takes no {what.removeprefix('a ')}: makedumpfile refuses, and every "
+            f"dump fails"
+        )
+    return found
+
+
+def as_kdump_runs_it(collector: Collector, capture_cpus: int) -> Collector:
+    """The collector with the threads that it really gets in a capture kernel of so many CPUs.
+
+    Since November 2024 kdump appends ``--num-threads=$(nproc)`` where there is more than one CPU, unless the
+    stream is flattened or ELF. More threads than CPUs help nobody (kdump-utils kdump.sh; makedumpfile.8).
+    """
+    threads = collector.threads
+    if not threads and capture_cpus > 1 and not (collector.flattened or collector.elf):
+        threads = capture_cpus
+    return replace(collector, threads=min(threads, capture_cpus))
 
 
 def _split(text: str) -> list[str]:
@@ -109,10 +145,10 @@ def _options(words: list[str], text: str) -> list[tuple[str, str]]:
             continue
         letters = word[1:]
         for at, letter in enumerate(letters):
-            if letter == "d":
-                found.append(("d", letters[at + 1 :] or _following("-d", waiting, text)))
+            if letter in "dL":
+                found.append((letter, letters[at + 1 :] or _following(f"-{letter}", waiting, text)))
                 break
-            if letter not in _COMPRESS_FLAGS and letter != "F":
+            if letter not in _COMPRESS_FLAGS and letter not in _SWITCHES:
                 raise _unknown(f"-{letter}", text)
             found.append((letter, ""))
     return found
@@ -127,14 +163,12 @@ def _following(option: str, waiting: list[str], text: str) -> str:
 def _unknown(option: str, text: str) -> LinuxError:
     if option in _NOT_MODELLED:
         return LinuxError(f"core_collector '{text}': {option} of makedumpfile is not modelled yet")
-    known = (*_LONG_OPTIONS, *(f"-{letter}" for letter in (*_COMPRESS_FLAGS, "d", "F")))
+    known = (*_LONG_OPTIONS, *(f"-{letter}" for letter in (*_COMPRESS_FLAGS, "d", "L", *_SWITCHES)))
     return LinuxError(f"core_collector '{text}': unknown option '{option}'{nearest(option, known)}")
 
 
-def _level(value: str, text: str) -> int:
-    if re.fullmatch(r"-?\d+(,-?\d*)+", value):
-        raise LinuxError(f"core_collector '{text}': level lists such as '{value}' are not modelled yet")
-    return _number("-d", value, 0, LEVEL_MAX, text)
+def _levels(value: str, text: str) -> list[int]:
+    return [_number("-d", part, 0, LEVEL_MAX, text) for part in value.split(",")]
 
 
 def _number(option: str, value: str, low: int, high: int | None, text: str) -> int:

@@ -1,216 +1,213 @@
-"""Does this oops become a panic, and what follows a panic: the decision tables of the kernel.
+"""From one event to everything that follows: who dies, what leaks, which detectors go blind, what the machine
+does next.
 
-Nothing else in ksim decides this. Both tables are walked from the top and the first row that holds decides,
-so the order of the rows is the order in which x86-64 Linux asks. Pure functions, seconds, no randomness.
-
-Not modelled: crash_kexec_post_notifiers (which would switch the early jump off), panic_on_warn and
-warn_limit, die notifiers, recursive faults, an init with several threads.
+Nothing else in ksim decides this. ``escalate`` picks the table of the event, asks its rows in the kernel's
+order (``ksim.linux.rules``), and where the walk ends in a panic goes on with ``ksim.linux.panic``. Pure
+functions, seconds, no randomness.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
-from ksim.linux.sysctl import Settings
-from ksim.linux.vocabulary import Context
+from ksim.linux.detectors import Detection, detections, hang_rows
+from ksim.linux.events import Event
+from ksim.linux.file_system import FILE_SYSTEM_ROWS
+from ksim.linux.hardware import MACHINE_CHECK_ROWS, NMI_ROWS
+from ksim.linux.oom import OOM_ROWS
+from ksim.linux.oops import OOPS_ROWS
+from ksim.linux.panic import Aftermath, Cause, after_panic
+from ksim.linux.rules import End, Row, Step, Strike, always, walk
+from ksim.linux.taint import Taint, letters
+from ksim.linux.user_mode import USER_ROWS
+from ksim.linux.vocabulary import Leak, leak
+from ksim.linux.warning import USER_TAINT_ROWS, WARNING_ROWS
 from ksim.source import Source
 
-# mca_cfg.panic_timeout in arch/x86/kernel/cpu/mce/core.c, used where kernel.panic is 0
-MACHINE_CHECK_PANIC_S = 30
+DIRECT_ROWS: tuple[Row, ...] = (
+    Row(
+        "not_built",
+        "is this check left out of the kernel's build?",
+        lambda s: s.event.name == "stack_end" and not s.settings.sched_stack_end_check,
+        "nobody looks: the damage is found later, or never",
+        Source("Linux", "lib/Kconfig.debug, SCHED_STACK_END_CHECK"),
+        End.GOES_ON,
+    ),
+    Row(
+        "direct_panic",
+        "is the kernel still here?",
+        always,
+        "panic, whatever the settings",
+        Source("Linux", "kernel/panic.c, panic()"),
+        End.PANIC,
+        lambda s: s.event.message.format(function="do_work+0x1f3/0x200 [test]"),
+    ),
+)
+_TABLES = {**NMI_ROWS, **MACHINE_CHECK_ROWS, **OOM_ROWS, **FILE_SYSTEM_ROWS, **USER_ROWS}
 
 
-@dataclass(frozen=True, slots=True)
-class Oops:
-    """One oops and the state in which it strikes: everything that the rules ask for."""
-
-    settings: Settings
-    context: Context
-    oops_count: int
-    crash_kernel_loaded: bool
-    signal: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One row: ``holds`` for an oops or not; ``message`` of the panic, or None where the kernel prints
-    none."""
-
-    name: str
-    holds: Callable[[Oops], bool]
-    panics: bool
-    early_kdump: bool
-    message: Callable[[Oops], str] | None
-    source: Source
+def rows_of(strike: Strike) -> tuple[Row, ...]:
+    """The decision table of an event."""
+    event = strike.event
+    if event.name == "user_taint":
+        return USER_TAINT_ROWS
+    if event.name == "list_corruption" and not strike.settings.bug_on_data_corruption:
+        return WARNING_ROWS
+    match event.family:
+        case "oops":
+            return OOPS_ROWS
+        case "warning":
+            return WARNING_ROWS
+        case "panic":
+            return DIRECT_ROWS
+        case "detector":
+            return hang_rows(event.name)
+    return _TABLES[event.name]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of an oops. ``panics``: this boot is over; ``early_kdump``: by a jump into the crash
-    kernel from within the oops, which prints no ``Kernel panic`` line. ``message`` follows "Kernel panic -
-    not syncing: ". ``rule`` is the stable name of the deciding row."""
+    """What becomes of one event, with every consequence that somebody could observe.
 
-    panics: bool
-    early_kdump: bool
-    message: str | None
-    rule: str
-    source: Source
-
-
-def _kexec_should_crash(oops: Oops) -> bool:
-    is_special = oops.context.in_interrupt or oops.context in (Context.IDLE, Context.INIT)
-    return is_special or oops.settings.panic_on_oops != 0
-
-
-def _is_over_limit(oops: Oops) -> bool:
-    limit = oops.settings.oops_limit
-    return limit != 0 and oops.oops_count + 1 >= limit
-
-
-_OOPS_END = Source("Linux", "arch/x86/kernel/dumpstack.c, oops_end()")
-_MAKE_TASK_DEAD = Source("Linux", "kernel/exit.c, make_task_dead()")
-
-OOPS_RULES: tuple[Rule, ...] = (
-    Rule(
-        "early_crash_kexec",
-        lambda oops: oops.crash_kernel_loaded and _kexec_should_crash(oops),
-        panics=True,
-        early_kdump=True,
-        message=None,
-        source=Source("Linux", "kernel/crash_core.c, kexec_should_crash(), called by oops_end()"),
-    ),
-    Rule(
-        "in_interrupt",
-        lambda oops: oops.context.in_interrupt,
-        panics=True,
-        early_kdump=False,
-        message=lambda oops: "Fatal exception in interrupt",
-        source=_OOPS_END,
-    ),
-    Rule(
-        "panic_on_oops",
-        lambda oops: oops.settings.panic_on_oops != 0,
-        panics=True,
-        early_kdump=False,
-        message=lambda oops: "Fatal exception",
-        source=_OOPS_END,
-    ),
-    Rule(
-        "idle_task",
-        lambda oops: oops.context is Context.IDLE,
-        panics=True,
-        early_kdump=False,
-        message=lambda oops: "Attempted to kill the idle task!",
-        source=_MAKE_TASK_DEAD,
-    ),
-    Rule(
-        "oops_limit",
-        _is_over_limit,
-        panics=True,
-        early_kdump=False,
-        message=lambda oops: f"Oopsed too often (kernel.oops_limit is {oops.settings.oops_limit})",
-        source=_MAKE_TASK_DEAD,
-    ),
-    Rule(
-        "init",
-        lambda oops: oops.context is Context.INIT,
-        panics=True,
-        early_kdump=False,
-        message=lambda oops: f"Attempted to kill init! exitcode=0x{oops.signal:08x}",
-        source=Source("Linux", "kernel/exit.c, do_exit()"),
-    ),
-    Rule(
-        "task_killed",
-        lambda oops: True,
-        panics=False,
-        early_kdump=False,
-        message=None,
-        source=_MAKE_TASK_DEAD,
-    ),
-)
-
-
-def escalate(
-    settings: Settings,
-    context: Context,
-    *,
-    oops_count: int = 0,
-    crash_kernel_loaded: bool = False,
-    signal: int = 11,
-) -> Decision:
-    """What becomes of one oops (a BUG() is one too) after ``oops_count`` survived oopses in this boot.
-
-    ``signal`` is the one that the kernel kills the task with: 11 for BUG() and general protection faults, 9
-    for page faults; it shows in the message of a dying init.
+    ``rule`` is the stable name of the row that decided and ``steps`` are all rows that were asked.
+    ``message`` follows "Kernel panic - not syncing: ". ``prints`` are lines that the rows themselves print
+    (``ksim.linux.console`` prints the whole report). ``blind`` names detectors that see nothing from now on.
+    ``pstore``: which records are written, "oops" or "panic". ``aftermath`` is None where the kernel lives.
     """
-    oops = Oops(settings, context, oops_count, crash_kernel_loaded, signal)
-    rule = next(rule for rule in OOPS_RULES if rule.holds(oops))
-    message = rule.message(oops) if rule.message else None
-    return Decision(rule.panics, rule.early_kdump, message, rule.name, rule.source)
 
-
-Action = Literal["capture", "reboot", "hang"]
-
-
-@dataclass(frozen=True, slots=True)
-class Panic:
-    """A panic and the state that decides what follows it."""
-
-    settings: Settings
-    crash_kernel_loaded: bool
-    machine_check: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AfterPanicRule:
-    """One row: what happens after the panic if it ``holds``, and how many seconds Linux waits before."""
-
-    name: str
-    holds: Callable[[Panic], bool]
-    action: Action
-    wait_s: Callable[[Panic], float]
-    source: Source
-
-
-@dataclass(frozen=True, slots=True)
-class Aftermath:
-    """What follows a panic: the crash kernel starts, the machine reboots after ``wait_s`` seconds, or it
-    stays there for ever (``wait_s`` is infinite), until a hardware watchdog, a BMC or a human resets it."""
-
-    action: Action
-    wait_s: float
+    strike: Strike
+    end: End
     rule: str
     source: Source
+    steps: tuple[Step, ...]
+    message: str
+    prints: tuple[str, ...]
+    killed: str
+    leaks: tuple[Leak, ...]
+    blind: tuple[str, ...]
+    taint: Taint
+    oopses: int
+    warns: int
+    pstore: tuple[str, ...]
+    detections: tuple[Detection, ...]
+    aftermath: Aftermath | None
+
+    @property
+    def panics(self) -> bool:
+        """This boot is over."""
+        return self.end in (End.PANIC, End.JUMP)
+
+    @property
+    def early_kdump(self) -> bool:
+        """The crash kernel is entered from within the oops, before any "Kernel panic" line."""
+        return self.end is End.JUMP
 
 
-_PANIC = Source("Linux", "kernel/panic.c, panic()")
+def escalate(strike: Strike, *, has_cma: bool = False) -> Decision:
+    """What becomes of ``strike``. ``has_cma``: part of the crash kernel's memory lies in CMA."""
+    done = walk(rows_of(strike), strike)
+    aftermath = None
+    if done.end in (End.PANIC, End.JUMP):
+        aftermath = after_panic(
+            strike.settings,
+            crash_kernel_loaded=strike.crash_kernel_loaded,
+            cause=_cause(strike.event),
+            has_cma=has_cma,
+        )
+    lives = aftermath is None
+    died = done.end in (End.KILLED, End.PARKED) and strike.event.family == "oops"
+    blind = ("hung_task",) if lives and done.taint & Taint.DIE else ()
+    pstore = (("oops",) if done.writes_pstore else ()) + (("panic",) if aftermath and aftermath.writes_pstore else ())
+    return Decision(
+        strike=strike,
+        end=done.end,
+        rule=done.row.name,
+        source=done.row.source,
+        steps=done.steps,
+        message=done.message,
+        prints=done.prints,
+        killed=done.kills if lives else "everything: user space never runs again",
+        leaks=tuple(leak(lock) for lock in strike.locks) if died else (),
+        blind=blind,
+        taint=done.taint,
+        oopses=done.oopses,
+        warns=done.warns,
+        pstore=pstore,
+        detections=detections(strike) if strike.event.family == "detector" else (),
+        aftermath=aftermath,
+    )
 
-PANIC_RULES: tuple[AfterPanicRule, ...] = (
-    AfterPanicRule("crash_kexec", lambda panic: panic.crash_kernel_loaded, "capture", lambda panic: 0.0, _PANIC),
-    AfterPanicRule(
-        "machine_check_timeout",
-        lambda panic: panic.machine_check and panic.settings.panic == 0,
-        "reboot",
-        lambda panic: float(MACHINE_CHECK_PANIC_S),
-        Source("Linux", "arch/x86/kernel/cpu/mce/core.c, mce_panic()"),
-    ),
-    AfterPanicRule(
-        "panic_timeout",
-        lambda panic: panic.settings.panic > 0,
-        "reboot",
-        lambda panic: float(panic.settings.panic),
-        _PANIC,
-    ),
-    AfterPanicRule("panic_at_once", lambda panic: panic.settings.panic < 0, "reboot", lambda panic: 0.0, _PANIC),
-    AfterPanicRule("endless_loop", lambda panic: True, "hang", lambda panic: math.inf, _PANIC),
-)
+
+def _cause(event: Event) -> Cause:
+    if event.name == "ghes_fatal":
+        return "ghes"
+    return "machine_check" if event.family == "machine_check" and event.message else ""
 
 
-def after_panic(settings: Settings, *, crash_kernel_loaded: bool, machine_check: bool = False) -> Aftermath:
-    """What the machine does after a panic with these settings; ``machine_check`` if the hardware caused
-    it."""
-    panic = Panic(settings, crash_kernel_loaded, machine_check)
-    rule = next(rule for rule in PANIC_RULES if rule.holds(panic))
-    return Aftermath(rule.action, rule.wait_s(panic), rule.name, rule.source)
+def unasked(strike: Strike) -> tuple[str, ...]:
+    """Which parts of the state Linux does not ask about for this event, by field name, where they were given."""
+    default = Strike(strike.event, strike.settings)
+    asked = {
+        "oops": {"context", "task", "locks", "irqs_off", "preempt_count", "oopses", "is_handled"},
+        "warning": {"warns", "writes", "task"},
+        "nmi": {"is_handled"},
+        "detector": {"stalls", "hung_reports", "hung_tasks", "lasts_s", "task"},
+        "file_system": {"fs_errors"},
+        "user": {"task", "exit_code"},
+        "memory": {"task"},
+        "machine_check": {"task"},
+        "panic": set(),
+    }[strike.event.family] | {"event", "settings", "taint", "crash_kernel_loaded"}
+    given = [name for name in Strike.__dataclass_fields__ if getattr(strike, name) != getattr(default, name)]
+    return tuple(name for name in given if name not in asked)
+
+
+def as_data(decision: Decision) -> dict[str, Any]:
+    """The decision as plain data for JSON: no NaN and no infinity, units in the keys."""
+    after = decision.aftermath
+    return {
+        "event": decision.strike.event.name,
+        "end": decision.end.value,
+        "panics": decision.panics,
+        "early_kdump": decision.early_kdump,
+        "rule": decision.rule,
+        "source": str(decision.source),
+        "message": decision.message or None,
+        "killed": decision.killed or None,
+        "leaks": [{"lock": x.lock.value, "followers": x.followers, "shows_as": x.shows_as} for x in decision.leaks],
+        "blind": list(decision.blind),
+        "taint": int(decision.taint),
+        "taint_letters": letters(decision.taint),
+        "oops_count": decision.oopses,
+        "warn_count": decision.warns,
+        "pstore": list(decision.pstore),
+        "detections": [
+            {
+                "detector": d.detector,
+                "why": d.why,
+                "report_s": _range(d.latency.low_s, d.latency.high_s),
+                "panic_s": _range(d.panic_latency.low_s, d.panic_latency.high_s),
+            }
+            for d in decision.detections
+        ],
+        "next": None
+        if after is None
+        else {
+            "action": after.action,
+            "wait_s": after.wait_s if math.isfinite(after.wait_s) else None,
+            "rule": after.rule,
+        },
+        "steps": [
+            _step(step) for step in (*decision.steps, *(after.steps if after and not decision.early_kdump else ()))
+        ],
+    }
+
+
+def _range(low: float, high: float) -> list[float] | None:
+    return [low, high] if math.isfinite(low) else None
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {"rule": step.rule, "asks": step.asks, "held": step.held, "says": step.says, "source": str(step.source)}

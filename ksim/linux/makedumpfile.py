@@ -6,16 +6,16 @@ The scan looks at every ``struct page`` and grows with memory; ``input`` is what
 Reading and compressing run in threads, one writer follows. Bytes, seconds, bytes per second; ratios are input
 per output.
 
-Follows makedumpfile.c (create_2nd_bitmap, write_kdump_pages_parallel_cyclic) and makedumpfile(8) 1.7. Not
-modelled: shortage of memory or of CPUs in the capture kernel, ENOSPC, cycles, reading of zero pages that are
-then left out.
+Follows makedumpfile.c (create_2nd_bitmap, write_kdump_pages_parallel_cyclic, exclude_unused_struct pages with
+``-e``) and makedumpfile(8) 1.7. Not modelled: shortage of memory in the capture kernel, cycles, reading of zero
+pages that are then left out.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from ksim.errors import LinuxError, ScenarioError, nearest
@@ -176,12 +176,57 @@ def plan_dump(
     left_out = excluded(collector.level)
     input_bytes = ram_bytes * math.fsum(share for name, share in pages.items() if name not in left_out)
     struct_pages = min(ram_bytes * _STRUCT_PAGE_BYTES / _PAGE_BYTES, ram_bytes * pages.get("kernel", 0.0))
+    if collector.drops_unused:  # those of pages that are left out go, too
+        unused = struct_pages * (1.0 - input_bytes / ram_bytes)
+        struct_pages, input_bytes = struct_pages - unused, input_bytes - unused
     output_bytes = struct_pages / speed.struct_pages_ratio + (input_bytes - struct_pages) / speed.ratio
     threads = min(max(1, collector.threads), threads_max)
     # One thread is never held back by the plateau, which is a property of many threads and one writer.
     compress_s = input_bytes / max(speed.bytes_per_s, min(threads * speed.bytes_per_s, plateau_bytes_per_s))
     write_s = output_bytes / write_bytes_per_s
     return DumpPlan(input_bytes, output_bytes, scan_s_per_tib * ram_bytes / _TIB, max(compress_s, write_s))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of makedumpfile at one level: ``seconds``, bytes written, and whether the dump is whole.
+
+    A dump that does not fit fills the target and ends with exit code 1. Where another level is listed the file is
+    deleted for it; the last one leaves ``vmcore-incomplete`` and a full disk behind.
+    """
+
+    level: int
+    seconds: float
+    bytes_written: float
+    complete: bool
+
+
+def attempts(
+    collector: Collector,
+    ram_bytes: float,
+    pages: Mapping[str, float],
+    *,
+    write_bytes_per_s: float,
+    space_bytes: float | None = None,
+    scan_s_per_tib: float = duration_s(SCAN.value),
+) -> tuple[Attempt, ...]:
+    """The levels of a collector tried in turn on a target with ``space_bytes`` free (None: enough), up to the first
+    whole dump. The last attempt is incomplete where none fits. Raises as plan_dump does."""
+    limits = [limit for limit in (space_bytes, collector.limit_bytes) if limit is not None]
+    room = min(limits, default=math.inf)
+    found: list[Attempt] = []
+    for level in collector.levels:
+        plan = plan_dump(
+            replace(collector, level=level),
+            ram_bytes,
+            pages,
+            write_bytes_per_s=write_bytes_per_s,
+            scan_s_per_tib=scan_s_per_tib,
+        )
+        if plan.output_bytes <= room:
+            return (*found, Attempt(level, plan.total_s, plan.output_bytes, True))
+        found.append(Attempt(level, plan.scan_s + plan.copy_s * room / plan.output_bytes, room, False))
+    return tuple(found)
 
 
 def _check_shares(pages: Mapping[str, float]) -> None:

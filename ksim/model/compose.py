@@ -10,15 +10,16 @@ from types import ModuleType
 
 from ksim.chance.distributions import weibull_of_mean
 from ksim.errors import GraphError, ScenarioError, nearest
+from ksim.linux.panic import Cause
 from ksim.model import faults, stages, strategies
 from ksim.model.fault import FaultSource, Struck
 from ksim.model.lifecycle import Branch, Budget, Clock, Lifecycle, Node, Service, trimmed
-from ksim.model.plan import Plan
+from ksim.model.plan import Alive, Plan
 from ksim.model.scenario import Scenario
 from ksim.model.strategy import Crash, Strategy
 
-OOPSES_TOLD_APART = 15
-"""Survived oopses that have a node each; an oops_limit beyond that is as good as out of reach."""
+TOLD_APART = 15
+"""Survived oopses, or warnings, that have a node each; a limit beyond that is as good as out of reach."""
 
 
 def _modules(package: ModuleType) -> list[ModuleType]:
@@ -55,54 +56,80 @@ def lifecycle(scenario: Scenario, strategy: str | None = None) -> Lifecycle:
 
 
 def _composed(scenario: Scenario, strategy: Strategy) -> Lifecycle:
-    waiting = [("running", 0)]
-    built: set[str] = set()
+    waiting = [Alive()]
+    known = {Alive()}
 
-    def panic(is_machine_check: bool, plan: Plan) -> str:
-        node = "panic.machine_check" if is_machine_check else "panic"
-        return strategy.build(plan, Crash(node, is_machine_check))
+    def panic(cause: Cause, plan: Plan) -> str:
+        lost = scenario.workload.at_risk
+        return strategy.build(plan, Crash(f"panic.{cause}" if cause else "panic", cause, work_lost_s=lost))
 
-    def oopsed(count: int, plan: Plan) -> str:
-        limit = plan.linux.oops_limit
-        told_apart = limit - 1 if 0 < limit <= OOPSES_TOLD_APART + 1 else 1
-        name = f"oopsed.{min(count, told_apart)}"
-        if name not in built:
-            built.add(name)
-            waiting.append((name, min(count, told_apart)))
-        return name
+    def enter(plan: Plan, state: Alive) -> str:
+        oopses = min(state.oopses, _told_apart(plan.linux.oops_limit, 1))
+        warns = min(state.warns, _told_apart(plan.linux.warn_limit, 0))
+        state = state._replace(oopses=oopses, warns=warns)
+        if state not in known:
+            known.add(state)
+            waiting.append(state)
+        return state.node
 
-    junctions: dict[str, Callable[[Plan], str]] = {
-        "panic": partial(panic, False),
-        "panic machine_check": partial(panic, True),
-        "reset": stages.reset,
-        "production_kernel": stages.production_kernel,
-        "hung": stages.hung,
-        "wedged": stages.wedged,
-        "halted": stages.halted,
+    def boots_again(armed: bool, plan: Plan) -> str:
+        return strategy.build(plan, Crash("panic.armed_boot" if armed else "panic.early_boot", armed=armed))
+
+    junctions: dict[str, tuple[str, Callable[[Plan], str]]] = {
+        "panic": ("panic", partial(panic, "")),
+        "panic machine_check": ("panic.machine_check", partial(panic, "machine_check")),
+        "panic early_boot": ("panic.early_boot", partial(boots_again, False)),
+        "panic armed_boot": ("panic.armed_boot", partial(boots_again, True)),
+        "reset": ("firmware", stages.reset),
+        "production_kernel": ("kernel", stages.production_kernel),
+        "hung": ("hung", stages.hung),
+        "silent": ("silent", stages.silent),
+        "dead": ("dead", stages.dead),
+        "wedged": ("wedged", stages.wedged),
+        "halted": ("halted", stages.halted),
     }
-    junctions |= {f"oopsed {n}": partial(oopsed, n) for n in range(1, OOPSES_TOLD_APART + 2)}
-    plan = Plan(scenario, junctions)
+    plan = Plan(scenario, junctions, enter)
     while waiting:
-        _alive(plan, *waiting.pop(0))
+        _alive(plan, waiting.pop(0))
     budgets = {name: _source(scenario, name).budget for name in scenario.faults}
-    return Lifecycle("running", trimmed(plan.nodes.values(), "running"), budgets, tuple(plan.notes))
+    if plan.reservation.text and not plan.reservation.bytes:
+        plan.note(f"nothing is reserved for a crash kernel, and Linux boots all the same ({plan.reservation.why})")
+    nodes = trimmed(plan.nodes.values(), "running")
+    return Lifecycle("running", nodes, budgets, tuple(plan.notes), _facts(plan))
+
+
+def _facts(plan: Plan) -> dict[str, tuple[float, str]]:
+    given_up = plan.reservation.given_up_bytes
+    return {
+        "crashkernel_mib": (given_up / 2**20, "MiB"),
+        "crashkernel_share": (given_up / plan.scenario.host.memory, "1"),
+    }
+
+
+def _told_apart(limit: int, otherwise: int) -> int:
+    """Up to how many oopses or warnings of one boot are told apart: all below a limit that can be reached."""
+    return limit - 1 if 0 < limit <= TOLD_APART + 1 else otherwise
 
 
 def _source(scenario: Scenario, name: str) -> FaultSource:
     return fault_sources()[scenario.faults[name].kind or name]
 
 
-def _alive(plan: Plan, node: str, oopses: int) -> None:
+def _alive(plan: Plan, state: Alive) -> None:
     """A host at work: a race of all fault sources that have a rate."""
-    clocks = []
+    clocks: list[Clock] = []
+    node, is_fresh = state.node, state == Alive()
     for name, settings in plan.scenario.faults.items():
+        source = _source(plan.scenario, name)
         if settings.rate > 0.0:
-            copy = name if oopses == 0 else f"{name}@{node}"
-            target = _source(plan.scenario, name).strike(plan, settings, Struck(name, copy, node, oopses))
+            copy = name if is_fresh else f"{name}@{node}"
+            target = source.strike(plan, settings, Struck(name, copy, node, state))
             clocks.append(Clock(name, weibull_of_mean(1.0 / settings.rate, settings.shape), target, cause=name))
+        clocks += source.aftereffect(plan, settings, name, state)
     if not clocks:
         raise ScenarioError("no fault source has a rate above zero: nothing would ever happen")
-    plan.race(node, node, *clocks, service=Service.UP if oopses == 0 else Service.DEGRADED)
+    degraded = state.oopses > 0 or state.damaged_by
+    plan.race(node, node, *clocks, service=Service.DEGRADED if degraded else Service.UP)
 
 
 def _own(scenario: Scenario) -> Lifecycle:

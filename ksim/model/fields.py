@@ -72,6 +72,14 @@ def _or_none(text: object) -> float | None:
     return None if text == "none" else _zero_or(duration_s)(text)
 
 
+def _bytes_or_none(text: object) -> int | None:
+    return None if text == "none" else _zero_or(size_bytes)(text)
+
+
+def _show_bytes_or_none(value: int | None) -> str:
+    return "none" if value is None else f"{value!r} B"
+
+
 def _show_or_none(value: float | None) -> str:
     return "none" if value is None else f"{value!r} s"
 
@@ -80,6 +88,9 @@ LawText = Annotated[Law, PlainValidator(_zero_or(parse_law)), PlainSerializer(st
 Seconds = Annotated[float, *_quantity(duration_s, "s")]
 SecondsOrNone = Annotated[float | None, PlainValidator(_or_none), PlainSerializer(_show_or_none, return_type=str)]
 Bytes = Annotated[int, *_quantity(size_bytes, "B")]
+BytesOrNone = Annotated[
+    int | None, PlainValidator(_bytes_or_none), PlainSerializer(_show_bytes_or_none, return_type=str)
+]
 PerSecond = Annotated[float, *_quantity(_rate, "/y", YEAR_S)]
 BytesPerSecond = Annotated[float, *_quantity(throughput_bytes_per_s, "B/s")]
 Probability = Annotated[float, PlainValidator(_probability)]

@@ -24,6 +24,9 @@ MAX_FAULTS = 64
 SHOWN_PROBLEMS = 8
 SHOWN_LETTERS = 500
 
+SYSCTLS = ("kernel", "vm")
+"""Overrides that begin with these are sysctls: ``--set kernel.panic=10`` is linux.sysctl.kernel.panic."""
+
 Key = tuple[str, ...]
 
 
@@ -160,6 +163,8 @@ def override(text: str) -> dict[str, Any]:
     path = _path(f"{key} = 0") if key.count(".") <= MAX_NESTING else ()
     if not path:
         raise ScenarioError(f"--set {short(text)!r}: '{short(key)}' is no key (for example faults.kernel_oops.rate)")
+    if path[0] in SYSCTLS and len(path) > 1:
+        path = ("linux", "sysctl", *path)
     path = one_sysctl(path)
     if path[0] == "extends":
         raise ScenarioError("--set extends=...: name the other scenario in place of this one")

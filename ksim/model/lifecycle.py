@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import networkx as nx
@@ -72,7 +72,8 @@ class Clock:
 class Node:
     """One state. ``phase`` is the row that its time belongs to in tables (several nodes may share one).
 
-    ``event`` is counted at each entry ("panic", "vmcore"). Exactly one of ``branches`` and ``clocks`` is
+    ``event`` is counted at each entry ("panic", "vmcore", "kill", "damage"); ``work_lost_s`` is the host's work
+    that an entry throws away, in seconds of the whole host. Exactly one of ``branches`` and ``clocks`` is
     filled; ``branches`` is ordered, and so are ``clocks``: at equal times the clock named first wins.
     """
 
@@ -83,6 +84,7 @@ class Node:
     clocks: tuple[Clock, ...] = ()
     event: str = ""
     stream: str = ""
+    work_lost_s: float = 0.0
 
     @property
     def draws(self) -> str:
@@ -96,12 +98,17 @@ class Node:
 
 @dataclass(frozen=True)
 class Lifecycle:
-    """A checked graph. ``entry`` is the state at time 0 and after every recovery; ``budgets`` maps causes."""
+    """A checked graph. ``entry`` is the state at time 0 and after every recovery; ``budgets`` maps causes.
+
+    ``notes`` are remarks for the reader, ``facts`` numbers that the settings decide without any chance, by name:
+    (value, unit).
+    """
 
     entry: str
     nodes: tuple[Node, ...]
     budgets: Mapping[str, Budget]
     notes: tuple[str, ...] = field(default=(), compare=False)
+    facts: Mapping[str, tuple[float, str]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         check(self)
@@ -124,6 +131,7 @@ class Lifecycle:
             down=tuple(node.service is Service.DOWN for node in self.nodes),
             degraded=tuple(node.service is Service.DEGRADED for node in self.nodes),
             events=tuple(node.event for node in self.nodes),
+            work_lost_s=tuple(node.work_lost_s for node in self.nodes),
             source=tuple(self.index[node.name] for node, _ in edges),
             target=tuple(self.index[way.to] for _, way in edges),
             causes=tuple(way.cause for _, way in edges),
@@ -196,6 +204,8 @@ def _check_node(life: Lifecycle, node: Node) -> None:
     clock_names = [clock.name for clock in node.clocks]
     if len(set(clock_names)) < len(clock_names):
         raise GraphError(f"two clocks of node '{node.name}' have the same name")
+    if not 0.0 <= node.work_lost_s < math.inf:
+        raise GraphError(f"node '{node.name}' loses {node.work_lost_s} s of work")
     if node.branches:
         for branch in node.branches:
             if not 0.0 <= branch.p <= 1.0:
@@ -232,8 +242,7 @@ def trimmed(life_nodes: Iterable[Node], entry: str) -> tuple[Node, ...]:
     """
     nodes = {}
     for node in life_nodes:
-        branches = tuple(branch for branch in node.branches if branch.p > 0.0)
-        nodes[node.name] = Node(node.name, node.phase, node.service, branches, node.clocks, node.event, node.stream)
+        nodes[node.name] = replace(node, branches=tuple(branch for branch in node.branches if branch.p > 0.0))
     keep, todo = {entry}, [entry]
     while todo:
         for way in nodes[todo.pop()].ways:

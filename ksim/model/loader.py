@@ -55,10 +55,24 @@ def load(name: str, overrides: Sequence[str] = (), **keys: Any) -> Loaded:
         raise ScenarioError(readable(str(error))) from None
 
 
+def bare(overrides: Sequence[str] = ()) -> Scenario:
+    """A scenario of general defaults and upstream's settings in which nothing fails: for questions about Linux.
+
+    Raises ScenarioError.
+    """
+    options: dict[str, Any] = {"linux": {"distro": "upstream"}}
+    try:
+        for text in overrides:
+            merge(options, override(text))
+        return _resolve("what-if", [Layer("--set", flat_sysctl(options))], None, must_fail=False).scenario
+    except ScenarioError as error:
+        raise ScenarioError(readable(str(error))) from None
+
+
 # ---------------------------------------------------------------- validation
 
 
-def _resolve(stem: str, layers: Sequence[Layer], base: Base | None) -> Loaded:
+def _resolve(stem: str, layers: Sequence[Layer], base: Base | None, must_fail: bool = True) -> Loaded:
     stem = "".join(c if c.isprintable() else "?" for c in stem)[:80].strip() or "scenario"
     values: dict[str, Any] = {"name": base.name if base else stem}
     if base is not None:
@@ -87,7 +101,8 @@ def _resolve(stem: str, layers: Sequence[Layer], base: Base | None) -> Loaded:
         problems.add(error, Scenario)
     problems.stop()
     scenario = scenario.model_copy(update={"faults": found_faults})
-    _consistent(scenario, layers)
+    if must_fail:
+        _consistent(scenario, layers)
     return Loaded(scenario, dict(_params(scenario, base, own)))
 
 

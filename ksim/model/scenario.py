@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny, SkipValidation
 
 from ksim.model.fields import Label, LawText, Name, Probability, Table
-from ksim.model.schema import Capture, FaultSettings, Host, Kdump, Kexec, Linux, Recovery, Run, Workload
+from ksim.model.schema import FaultSettings, Host, Kexec, Recovery, Run, Workload
+from ksim.model.schema_linux import Capture, Kdump, Linux
 
-MODEL_VERSION = 1
+MODEL_VERSION = 2
 """Changes whenever the same scenario and seed would give other numbers than before."""
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ksim.errors import LinuxError, nearest
-from ksim.linux.cmdline import crashkernel_request
-from ksim.linux.core_collector import parse_core_collector
-from ksim.linux.distro import PROFILES
-from ksim.linux.makedumpfile import SCAN
-from ksim.linux.sysctl import parse_release, settings
+from ksim.linux.hw_watchdog import WatchdogDriver
+from ksim.linux.platform import Hypervisor
 from ksim.model.fields import (
     Bytes,
+    BytesOrNone,
     BytesPerSecond,
     LawText,
     Number,
@@ -24,30 +19,23 @@ from ksim.model.fields import (
     Seconds,
     SecondsOrNone,
     Shares,
-    SysctlValue,
     Table,
     Whole,
-    field_of,
     param,
     show_value,
 )
-from ksim.source import Source, assumed
+from ksim.source import ENGINEERING, Source, assumed
 from ksim.units import YEAR_S
 
 # ---------------------------------------------------------------- sources used more than once
 
-LINUX_SCHED = Source("Linux Documentation/admin-guide/lockup-watchdogs.rst")
-KDUMP_UTILS = Source("rhkdump/kdump-utils", "gen-kdump-sysconfig.sh, kdump.conf.5")
 LANL = Source("LANL failure data LA-UR-05-7318", "recomputed; Schroeder, Gibson, DSN 2006")
 GU_2003 = Source("Gu, Kalbarczyk, Iyer, Yang, DSN 2003", "severity of crashes")
-ENGINEERING = assumed("general engineering value, no single measurement")
 
 # ---------------------------------------------------------------- tables
 
 MAX_CPUS = 8192
 """As NR_CPUS of x86 Linux."""
-MAX_CMDLINE = 2048
-"""COMMAND_LINE_SIZE of x86; Linux cuts off the rest."""
 MAX_HORIZON_S = 1e5 * YEAR_S
 """Beyond that a float of seconds is too coarse for the short phases."""
 
@@ -86,6 +74,17 @@ class Host(Table):
     )
     network: BytesPerSecond = param(
         "1150 MB/s", "B/s", "115 MB/s", "2900 MB/s", assumed("one 10 GbE link"), "dump target over nfs or ssh"
+    )
+    hypervisor: Hypervisor = param(
+        "none", "", "", "", Source("Linux kernel/watchdog_perf.c, drivers/hv/hv_common.c"),
+        "kvm: no perf NMI watchdog by default; hyperv: crash_kexec_post_notifiers is forced on",
+    )  # fmt: skip
+    dump_space: BytesOrNone = param(
+        "none", "B", "1 GiB", "1 TiB", assumed("most hosts keep enough room in /var/crash"),
+        "free space of the dump target; none: more than any dump needs",
+    )  # fmt: skip
+    watchdog_driver: WatchdogDriver = param(
+        "iTCO_wdt", "", "", "", Source("Linux drivers/watchdog, drivers/char/ipmi"), "what the driver does at a panic"
     )
     watchdog: SecondsOrNone = param(
         "none", "s", "10 s", "900 s",
@@ -132,125 +131,19 @@ class Workload(Table):
                 "(Red Hat KB, Predicting Vmcore Size); the other shares only matter below dump level 31"),
         "shares of RAM by page class",
     )  # fmt: skip
-
-
-class Linux(Table):
-    """Real settings under their real names."""
-
-    release: str = param(
-        "6.12", "", "5.14", "7.3", Source("Linux kernel releases"),
-        "kernel version: oops_limit exists since 6.1, softlockup_panic counts since 7.0",
+    at_risk: Seconds = param(
+        "15 min", "s", "30 s", "1 d",
+        assumed("the user's own: 30 s of dirty pages, or half the time between checkpoints"),
+        "work of the whole host that a crash throws away",
     )  # fmt: skip
-    distro: str = param("rhel9", "", "", "", Source("distribution packages"), "defaults of crashkernel= and sysctls")
-    cmdline: str = param("", "", "", "", Source("Linux Documentation/admin-guide/kernel-parameters.txt"))
-    sysctl: dict[str, SysctlValue] = param({}, "", "", "", Source("Linux Documentation/admin-guide/sysctl/kernel.rst"))
-
-    @model_validator(mode="before")
-    @classmethod
-    def _flat(cls, data: Any) -> Any:
-        """``sysctl.kernel.panic = 10`` written with dots is the same as with quotes."""
-        if isinstance(data, Mapping) and isinstance(data.get("sysctl"), Mapping):
-            flat: dict[str, Any] = {}
-            for key, value in data["sysctl"].items():
-                if isinstance(value, Mapping):
-                    flat |= {f"{key}.{inner}": v for inner, v in value.items()}
-                else:
-                    flat[key] = value
-            return {**data, "sysctl": flat}
-        return data
-
-    @model_validator(mode="after")
-    def _known(self) -> Linux:
-        if self.distro not in PROFILES:
-            known = ", ".join(PROFILES)
-            raise ValueError(f"distro: unknown '{self.distro}'{nearest(self.distro, PROFILES)} (known: {known})")
-        if len(self.cmdline) > MAX_CMDLINE:
-            raise ValueError(f"cmdline: at most {MAX_CMDLINE} characters, got {len(self.cmdline)}")
-        checks: dict[str, Callable[[], object]] = {
-            "release": partial(parse_release, self.release),
-            "cmdline": partial(crashkernel_request, self.cmdline, 2**40),
-            **{f"sysctl.{key}": partial(self._setting, key) for key in self.sysctl},
-        }
-        for name, check in checks.items():
-            try:
-                check()
-            except LinuxError as error:
-                raise ValueError(f"{name}: {error}") from None
-        return self
-
-    def _setting(self, key: str) -> object:
-        return settings(self.cmdline, {key: self.sysctl[key]}, parse_release(self.release))
-
-
-Action = Literal["reboot", "halt", "poweroff", "shell"]
-
-
-class Kdump(Table):
-    """Keys and values as in /etc/kdump.conf (those that this model knows)."""
-
-    core_collector: str = param(
-        "makedumpfile -l --message-level 7 -d 31", "", "", "", KDUMP_UTILS, "filter, compressor, threads"
+    processes: Whole = param(
+        100, "1", "1", "10000", assumed("how finely the host's work is split"), "a killed task loses this part of it"
     )
-    failure_action: Action = param("reboot", "", "", "", KDUMP_UTILS, "what the capture kernel does without a dump")
-    final_action: Literal["reboot", "halt", "poweroff"] = param("reboot", "", "", "", KDUMP_UTILS, "and with one")
-    nfs: str = param("", "", "", "", KDUMP_UTILS, "HOST:/EXPORT: the dump goes over the network")
-    ssh: str = param("", "", "", "", KDUMP_UTILS, "USER@HOST: the dump goes over the network")
 
     @model_validator(mode="after")
-    def _possible(self) -> Kdump:
-        try:
-            parse_core_collector(self.core_collector[:1000])
-        except LinuxError as error:
-            raise ValueError(f"core_collector: {error}") from None
-        if self.nfs and self.ssh:
-            raise ValueError("nfs and ssh: kdump takes only one dump target")
-        return self
-
-
-class Capture(Table):
-    """The capture (crash) kernel at work."""
-
-    boot: LawText = param(
-        "lognormal(mean=30 s, sigma=0.4)", "s", "10 s", "90 s",
-        Source("rhkdump/kdump-utils pull request 125", "kdump.sh at 30 to 42 s of uptime"),
-        "from the panic to makedumpfile",
-    )  # fmt: skip
-    success: Probability = param(
-        0.90, "1", "0.6", "0.99", assumed("no measurement of kdump's success rate was ever published"),
-        "P(the capture kernel comes up and can write), given a large enough crashkernel=",
-    )  # fmt: skip
-    failed: LawText = param(
-        "120 s", "s", "10 s", "600 s", assumed("panic=10 of the capture kernel at best, network timeouts at worst"),
-        "time lost to a failed capture before its consequence",
-    )  # fmt: skip
-    hangs: Probability = param(
-        0.2, "1", "0", "0.8", assumed("devices that are not reset, bad checksum of the image; nobody counted"),
-        "P(a failed capture hangs silently instead of taking the failure_action)",
-    )  # fmt: skip
-    memory: Bytes = param(
-        "200 MiB", "B", "128 MiB", "768 MiB",
-        Source("rhkdump/kdump-utils", "192 MB became too small, an NFS dump needs 238 MB, tests in 2024-25"),
-        "what the capture kernel needs; with a smaller crashkernel= it runs out of memory",
-    )  # fmt: skip
-    nr_cpus: Whole = param(1, "1", "1", "32", KDUMP_UTILS, "CPUs of the capture kernel: caps makedumpfile's threads")
-    scan_per_tib: Seconds = field_of(SCAN)
-    dump_sigma: Number = param(
-        0.8, "1", "0", "1.2", assumed("spread of dump times between crashes of one host"),
-        "lognormal sigma of the dump time around the makedumpfile model",
-    )  # fmt: skip
-    timeout: SecondsOrNone = param(
-        "1800 s", "s", "300 s", "7200 s",
-        Source("rhkdump/kdump-utils pull request 93; bloomberg/chef-bach pull request 1295", "sites set 1800 s"),
-        "a dump that takes longer is given up (failure_action)",
-    )  # fmt: skip
-    finish: LawText = param("3 s", "s", "1 s", "10 s", ENGINEERING, "sync, logs, final_action")
-
-    @model_validator(mode="after")
-    def _possible(self) -> Capture:
-        if not 0.0 <= self.dump_sigma <= 4.0:
-            raise ValueError(f"dump_sigma: expected 0 to 4, got {self.dump_sigma}")
-        if not 1 <= self.nr_cpus <= MAX_CPUS:
-            raise ValueError(f"nr_cpus: expected 1 to {MAX_CPUS}, got {show_value(self.nr_cpus)}")
+    def _possible(self) -> Workload:
+        if not 1 <= self.processes <= 10**7:
+            raise ValueError(f"processes: expected 1 to 10000000, got {show_value(self.processes)}")
         return self
 
 
@@ -277,6 +170,9 @@ class Kexec(Table):
     )  # fmt: skip
 
 
+Initramfs = Literal["dracut", "none"]
+
+
 class Severity(Shares):
     """What the crash did to the root file system."""
 
@@ -293,6 +189,22 @@ class Recovery(Table):
         {"journal": 0.94, "fsck": 0.05, "reinstall": 0.01}, "1", "fsck 0, reinstall 0", "fsck 0.2, reinstall 0.02",
         assumed("three classes as in Gu et al., DSN 2003; journalling made the worse two rarer, nobody measured it"),
         "shares of crashes after which the journal is replayed, fsck runs, the host is installed anew",
+    )  # fmt: skip
+    crashes_again: Probability = param(
+        0.01, "1", "0", "0.5", assumed("what broke a kernel may still be there when the next one boots"),
+        "P(the kernel that boots after a crash crashes again before the service answers)",
+    )  # fmt: skip
+    crashes_early: Probability = param(
+        0.6, "1", "0", "1", assumed("drivers load before kdump.service does"),
+        "share of those crashes that come before the crash kernel is loaded",
+    )  # fmt: skip
+    root_fails: Probability = param(
+        0.001, "1", "0", "0.05", assumed("a root device that is late or gone; nobody counted"),
+        "P(a boot does not find its root file system)",
+    )  # fmt: skip
+    initramfs: Initramfs = param(
+        "dracut", "", "", "", Source("dracut(8)", "the initramfs of most distributions"),
+        "dracut: an emergency shell without the root device; none: the kernel panics",
     )  # fmt: skip
     journal: LawText = param("1 s", "s", "0 s", "30 s", ENGINEERING, "journal replay at mount")
     fsck: LawText = param("300 s", "s", "60 s", "3600 s", GU_2003, "full check of the file systems")

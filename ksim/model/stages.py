@@ -1,14 +1,14 @@
-"""The stages that strategies share: the way from a reset to the service, silent states, capture, kexec.
+"""The stages that faults and strategies share: the way from a reset to the service, silent states, kexec, victims.
 
 Each function adds its nodes to the plan and returns the first one.
 """
 
 from __future__ import annotations
 
-from ksim.chance.distributions import Constant, lognormal_of_mean
-from ksim.linux.core_collector import Collector, parse_core_collector
-from ksim.linux.makedumpfile import DumpPlan, plan_dump
-from ksim.model.lifecycle import Branch, Clock
+from ksim.chance.distributions import Constant, Law
+from ksim.linux.boot import root_mount
+from ksim.linux.hw_watchdog import after_panic_s, in_hang_s
+from ksim.model.lifecycle import Branch, Clock, Service
 from ksim.model.plan import Plan
 
 NOW = Constant(0.0)
@@ -23,93 +23,99 @@ def reset(plan: Plan) -> str:
 
 
 def production_kernel(plan: Plan) -> str:
-    """The production kernel after a crash, up to the service: the root file system was not unmounted."""
+    """The production kernel after a crash, up to the service: the root file system was not unmounted.
+
+    The root file system may not be there (``recovery.root_fails``), and what crashed the last kernel may crash this
+    one (``recovery.crashes_again``), before kdump.service has loaded the crash kernel or after that.
+    """
     boot, recovery = plan.scenario.host.boot, plan.scenario.recovery
-    shares = recovery.severity
     application = plan.stage("application", boot.application, "running")
-    userspace = plan.stage("userspace", boot.userspace, application)
-    initrd = plan.choice(
-        "initrd",
-        "initrd",
-        Branch(plan.stage("journal_replay", recovery.journal, userspace), boot.initrd, shares.journal),
-        Branch(plan.stage("fsck", recovery.fsck, userspace), boot.initrd, shares.fsck),
-        Branch(plan.stage("reinstall", recovery.reinstall, userspace), boot.initrd, shares.reinstall),
+    again, early = recovery.crashes_again, recovery.crashes_early
+    if EARLY_KDUMP in plan.words:  # loaded from the initramfs already: the crash kernel is there in user space
+        early = 0.0
+    ways = [Branch(application, boot.userspace, 1.0 - again)]
+    if again > 0.0:
+        ways += [
+            Branch(plan.junction("panic early_boot"), boot.userspace, again * early),
+            Branch(plan.junction("panic armed_boot"), boot.userspace, again * (1.0 - early)),
+        ]
+    userspace = plan.choice("userspace", "userspace", *ways)
+    mounts, shares = 1.0 - recovery.root_fails, recovery.severity
+    ways = [
+        Branch(plan.stage("journal_replay", recovery.journal, userspace), boot.initrd, mounts * shares.journal),
+        Branch(plan.stage("fsck", recovery.fsck, userspace), boot.initrd, mounts * shares.fsck),
+        Branch(plan.stage("reinstall", recovery.reinstall, userspace), boot.initrd, mounts * shares.reinstall),
+    ]
+    if recovery.root_fails > 0.0:
+        ways.append(Branch(no_root(plan), boot.initrd, recovery.root_fails))
+    return plan.stage("kernel", boot.kernel, plan.choice("initrd", "initrd", *ways))
+
+
+EARLY_KDUMP = "rd.earlykdump"
+"""Boot parameter: dracut's initramfs loads the crash kernel (kdump-utils, early-kdump-howto.txt)."""
+
+
+def no_root(plan: Plan) -> str:
+    """The root device is not there: an emergency shell that waits for ever, or a panic long before kdump."""
+    outcome = root_mount(
+        initramfs=plan.scenario.recovery.initramfs,
+        found=False,
+        rootwait=plan.words.get("rootwait", ""),
+        release=plan.release,
     )
-    return plan.stage("kernel", boot.kernel, initrd)
+    if outcome.panics:
+        to = plan.junction("panic early_boot")
+    else:
+        to = plan.junction("halted")
+    return plan.stage("root_wait", Constant(outcome.wait_s), to, phase="root wait")
 
 
 def hung(plan: Plan) -> str:
-    """The kernel is dead and silent: a hardware watchdog that nobody feeds, the BMC or a human resets it."""
-    watchdog = plan.scenario.host.watchdog
-    clocks = [] if watchdog is None else [Clock("watchdog", Constant(watchdog), plan.junction("reset"))]
-    return plan.race("hung", "hung", *clocks, *_from_outside(plan))
+    """A panic that ended in a loop: a hardware watchdog that nobody feeds, the BMC or a human resets it."""
+    host, clocks = plan.scenario.host, []
+    if host.watchdog is not None and (left := after_panic_s(host.watchdog_driver, host.watchdog)) is not None:
+        clocks = [Clock("watchdog after panic", Constant(left), plan.junction("reset"))]
+    return plan.race("hung", "hung", *clocks, *from_outside(plan))
+
+
+def silent(plan: Plan) -> str:
+    """A kernel that a panic jumped into and that hangs itself: the watchdog ticks on from where it was."""
+    return plan.race("silent", "hung", *starved_watchdog(plan), *from_outside(plan))
+
+
+def dead(plan: Plan) -> str:
+    """No CPU runs tasks any more, and the kernel had no say in it."""
+    lost = plan.scenario.workload.at_risk
+    return plan.race("dead", "hung", *starved_watchdog(plan), *from_outside(plan), work_lost_s=lost)
 
 
 def wedged(plan: Plan) -> str:
     """The kernel lives and systemd feeds the watchdog, but the service is stuck for ever: only outside helps."""
-    return plan.race("wedged", "hung", *_from_outside(plan))
+    return plan.race("wedged", "hung", *from_outside(plan), work_lost_s=plan.scenario.workload.at_risk)
 
 
 def halted(plan: Plan) -> str:
     """Halted, powered off, or in a shell that nobody sees: no watchdog runs, someone outside has to act."""
-    return plan.race("halted", "halted", *_from_outside(plan))
+    return plan.race("halted", "halted", *from_outside(plan))
 
 
-def _from_outside(plan: Plan) -> list[Clock]:
-    reset, bmc = plan.junction("reset"), plan.scenario.host.bmc
-    clocks = [] if bmc is None else [Clock("bmc", Constant(bmc), reset)]
-    return [*clocks, Clock("operator", plan.scenario.recovery.operator, reset)]
+def starved_watchdog(plan: Plan) -> list[Clock]:
+    """The hardware watchdog that nobody feeds from now on, if there is one that fires."""
+    host = plan.scenario.host
+    left = None if host.watchdog is None else in_hang_s(host.watchdog_driver, host.watchdog)
+    return [] if left is None else [Clock("watchdog", Constant(left), plan.junction("reset"))]
+
+
+def from_outside(plan: Plan) -> list[Clock]:
+    """The BMC's monitoring, if there is one, and a human."""
+    to, bmc = plan.junction("reset"), plan.scenario.host.bmc
+    clocks = [] if bmc is None else [Clock("bmc", Constant(bmc), to)]
+    return [*clocks, Clock("operator", plan.scenario.recovery.operator, to)]
 
 
 def act(plan: Plan, action: str) -> str:
-    """Where a failure_action or final_action of kdump.conf leads."""
-    return plan.junction("reset" if action == "reboot" else "halted")
-
-
-def capture(plan: Plan, panic: str, after_dump: str) -> str:
-    """The panic jumps into the capture kernel, which dumps and goes to ``after_dump``; or it fails.
-
-    A capture that fails costs ``capture.failed``, then hangs silently or takes the ``failure_action``; so does
-    a dump that outlasts ``capture.timeout``. With a reservation below ``capture.memory`` it always fails.
-    """
-    settings, kdump = plan.scenario.capture, plan.scenario.kdump
-    success = settings.success
-    if plan.reservation.bytes < settings.memory:
-        success = 0.0
-        plan.note(
-            f"the capture kernel needs {settings.memory / 2**20:.0f} MiB, crashkernel= reserves "
-            f"{plan.reservation.bytes / 2**20:.0f} MiB: every capture runs out of memory"
-        )
-    failure = act(plan, kdump.failure_action)
-    failed = plan.choice(
-        "capture_failed",
-        "capture failed",
-        Branch(plan.junction("hung"), settings.failed, settings.hangs),
-        Branch(failure, settings.failed, 1.0 - settings.hangs),
-    )
-    saved = plan.stage("vmcore_saved", settings.finish, after_dump, phase="final action", event="vmcore")
-    clocks = [Clock("makedumpfile", lognormal_of_mean(dump(plan).total_s, settings.dump_sigma), saved)]
-    if settings.timeout is not None:
-        clocks.append(Clock("dump_timeout", Constant(settings.timeout), failure))
-    dumping = plan.race("dump", "dump", *clocks)
-    booting = plan.stage("capture_boot", settings.boot, dumping, phase="capture boot")
-    return plan.choice(panic, "panic", Branch(booting, NOW, success), Branch(failed, NOW, 1.0 - success), event="panic")
-
-
-def dump(plan: Plan) -> DumpPlan:
-    """Size and mean duration of the dump on this host."""
-    scenario = plan.scenario
-    host, settings = scenario.host, scenario.capture
-    collector = parse_core_collector(scenario.kdump.core_collector)
-    threads = min(collector.threads, host.cpus, settings.nr_cpus)
-    over_network = bool(scenario.kdump.nfs or scenario.kdump.ssh)
-    return plan_dump(
-        Collector(collector.compressor, collector.level, threads),
-        host.memory,
-        scenario.workload.pages.values(),
-        write_bytes_per_s=host.network if over_network else host.disk_write,
-        scan_s_per_tib=settings.scan_per_tib,
-    )
+    """Where a failure_action or final_action of kdump.conf leads; without one it is a reboot."""
+    return plan.junction("reset" if action in ("", "reboot") else "halted")
 
 
 def kexec(plan: Plan) -> str:
@@ -118,7 +124,7 @@ def kexec(plan: Plan) -> str:
     failed = plan.choice(
         "kexec_failed",
         "kexec failed",
-        Branch(plan.junction("hung"), settings.failed, settings.hangs),
+        Branch(plan.junction("silent"), settings.failed, settings.hangs),
         Branch(plan.junction("reset"), settings.failed, 1.0 - settings.hangs),
     )
     return plan.choice(
@@ -126,4 +132,23 @@ def kexec(plan: Plan) -> str:
         "kexec",
         Branch(plan.junction("production_kernel"), settings.jump, settings.success),
         Branch(failed, settings.jump, 1.0 - settings.success),
+    )
+
+
+def at_risk_of_one_process(plan: Plan) -> float:
+    """Seconds of the host's work that die with one of its processes."""
+    return plan.scenario.workload.at_risk / plan.scenario.workload.processes
+
+
+def victim(plan: Plan, name: str, alive: str, hits: float, restart: Law, cause: str) -> str:
+    """One process dies in a kernel that goes on: with probability ``hits`` the service, which then restarts."""
+    down = plan.stage(f"{name} restart", restart, alive, phase="service restart")
+    return plan.choice(
+        name,
+        "kill",
+        Branch(down, NOW, hits, cause=cause),
+        Branch(alive, NOW, 1.0 - hits),
+        service=Service.UP,
+        event="kill",
+        work_lost_s=at_risk_of_one_process(plan),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ksim.linux.panic import Cause
 from ksim.model.plan import Plan
 
 
@@ -22,7 +23,17 @@ class Strategy:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """What panicked: ``node`` is the name that the panic's first node must have."""
+    """What panicked: ``node`` is the name that the panic's first node must have.
+
+    ``cause``: hardware errors override kernel.panic=0. ``armed``: kdump.service had loaded the crash kernel
+    by then. ``work_lost_s``: what the panic throws away, in seconds of the host's work.
+    """
 
     node: str
-    is_machine_check: bool
+    cause: Cause = ""
+    armed: bool = True
+    work_lost_s: float = 0.0
+
+    def has_crash_kernel(self, plan: Plan) -> bool:
+        """Whether there is a crash kernel to jump into."""
+        return self.armed and plan.crash_kernel_loaded

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from ksim.cli import Progress, exit_with
+from ksim.model.loader import Loaded, load
 from ksim.report.figure import phase_bars, png, svg
-from ksim.report.pages import tables
-from ksim.report.rows import csv_text
-from ksim.study.experiment import Experiment
+from ksim.report.pages import block, tables
+from ksim.report.rows import Row, csv_text
+from ksim.report.text import show_points
+from ksim.study.compare import Study, compare, compare_variants
+from ksim.study.experiment import HERE, Experiment, Point
+from ksim.study.results import json_text, manifest
 
 
 def main(experiment: Experiment) -> NoReturn:
@@ -38,26 +43,47 @@ def main(experiment: Experiment) -> NoReturn:
 
 def run(experiment: Experiment, overrides: tuple[str, ...] = (), workers: int | None = 1) -> dict[str, str | bytes]:
     """The content of each result file by its name."""
-    from ksim.model.loader import load
-    from ksim.study.compare import compare
-    from ksim.study.results import json_text, manifest
-
     command = " ".join([f"./run python experiments/{experiment.name}.py", *(f"--set {text}" for text in overrides)])
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     parts = [f"# {experiment.question}\n\n`{command}`\n\nExpected before the run: {experiment.expectation}\n"]
     manifests: dict[str, Any] = {}
     for name in experiment.scenarios:
-        loaded = load(name, (*experiment.overrides, *overrides))
-        with Progress() as progress:
-            study = compare(loaded, experiment.strategies, workers=workers, progress=progress)
-        rows += study.rows
-        parts.append(f"## {name}\n\n{tables(loaded, study)}")
-        manifests[name] = manifest(loaded, command)
-    chart = phase_bars(rows, experiment.question)
+        own: list[Row] = []
+        for point in experiment.points:
+            loaded, study = _study(experiment, point, name, overrides, workers)
+            own += [dict(point.parameters) | row for row in study.rows]
+            manifests[_label(name, point)] = manifest(loaded, command)
+            if point == HERE:
+                parts.append(f"## {name}\n\n{tables(loaded, study)}")
+        if experiment.shows:
+            table = block(partial(show_points, rows=own, shows=experiment.shows))
+            parts.append(f"## {name}: point by point\n\n{table}")
+        rows += own
+    if experiment.finds is not None:
+        parts.append("## What it says\n\n" + "\n".join(f"- {text}" for text in experiment.finds(rows)) + "\n")
+    chart = (experiment.draws or phase_bars)(rows, experiment.question)
     return {
-        "table.csv": csv_text(rows),
+        "table.csv": csv_text(rows, list(experiment.points[0].parameters)),
         "summary.md": "\n".join(parts),
         "manifest.json": json_text({"experiment": experiment.name, "command": command, "scenarios": manifests}),
-        "phases.svg": svg(chart),
-        "phases.png": png(chart),
+        "phases.svg" if experiment.draws is None else "figure.svg": svg(chart),
+        "phases.png" if experiment.draws is None else "figure.png": png(chart),
     }
+
+
+def _study(
+    experiment: Experiment, point: Point, name: str, overrides: tuple[str, ...], workers: int | None
+) -> tuple[Loaded, Study]:
+    loaded = load(name, (*experiment.overrides, *point.overrides, *overrides))
+    with Progress() as progress:
+        if not experiment.variants:
+            return loaded, compare(loaded, experiment.strategies, workers=workers, progress=progress)
+        variants = {
+            label: load(name, (*experiment.overrides, *point.overrides, *own, *overrides))
+            for label, own in experiment.variants.items()
+        }
+        return loaded, compare_variants(variants, workers=workers, progress=progress)
+
+
+def _label(name: str, point: Point) -> str:
+    return ", ".join([name, *(f"{key}={value}" for key, value in point.parameters.items())])

@@ -16,7 +16,10 @@ def meaning(loaded: Loaded, study: Study) -> list[str]:
         return []
     lengths = {name: row["estimate"] for name, row in per_outage.items() if row is not None}
     ranked = sorted(names, key=lambda name: lengths[name])
-    best, worst, baseline = ranked[0], ranked[-1], names[0]
+    # the shorter outage need not cost less in a year: settings also decide how many outages there are
+    per_year = {name: row["estimate"] for name in names if (row := rows.best(name, "software_downtime_min_per_year"))}
+    by_cost = sorted(per_year, key=lambda name: per_year[name])
+    best, worst, baseline = by_cost[0], by_cost[-1], names[0]
     first = (
         f"On {loaded.scenario.name} a kernel failure keeps the service away for "
         + ", ".join(f"{show_duration(lengths[name])} with {name}" for name in ranked)
@@ -25,7 +28,11 @@ def meaning(loaded: Loaded, study: Study) -> list[str]:
     saved = rows.simulated(best, "software_downtime_min_per_year_difference")
     if best == baseline or saved is None:
         other = rows.simulated(worst, "software_downtime_min_per_year_difference")
-        second = f"No strategy beats {best}: {worst} costs {_change(other)} more a year" if other else "They tie"
+        second = (
+            f"No other {study.alternatives} beats {best}: {worst} costs {_change(other)} more a year"
+            if other
+            else "They tie"
+        )
     else:
         second = f"Against {baseline}, {best} saves {_change(saved)} of software downtime a year"
         if _undecided(saved):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,9 @@ COLORS = {
     "firmware": "#4c566a", "loader": "#8893a7", "kernel": "#b4770e", "initrd": "#dda63a", "userspace": "#edc96f",
     "application": "#7fb069", "journal_replay": "#c9d6a3", "fsck": "#a3485a", "reinstall": "#d08a97",
     "detection": "#9b59b6", "panic": "#5e3370", "capture boot": "#1f78b4", "dump": "#6fb1dc", "final action": "#bfe0f2",
-    "capture failed": "#e31a1c", "kexec": "#00897b", "kexec failed": "#fb6a4a", "hung": "#111111", "halted": "#555555",
+    "target wait": "#08519c", "root wait": "#7a5c00",
+    "service restart": "#4d7c3a", "capture failed": "#e31a1c",
+    "kexec": "#00897b", "kexec failed": "#fb6a4a", "hung": "#111111", "halted": "#555555",
 }  # fmt: skip
 
 
@@ -62,6 +65,59 @@ def phase_bars(rows: Sequence[Row], title: str) -> Any:
             .properties(title=title)
         )
     return bars.properties(title=title)
+
+
+def lines(
+    rows: Sequence[Row],
+    title: str,
+    *,
+    measure: str,
+    x: str,
+    axes: tuple[str, str],
+    panel: str = "",
+    log_x: bool = False,
+) -> Any:
+    """An Altair chart: ``measure`` over the numeric parameter ``x``, one line per alternative, with error bars.
+
+    ``axes``: titles of x and y. ``panel``: a parameter with a panel for each of its values. Exact values where the rows
+    have them, else simulated ones with their interval.
+    """
+    import altair as alt
+
+    values: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        if row["measure"] == measure:
+            key = (str(row[x]), row["strategy"], str(row.get(panel, "")), row["scenario"])
+            if key not in values or row["method"] == "exact":
+                half = row["half_width"] or 0.0
+                values[key] = {
+                    "x": _leading_number(str(row[x])), "y": row["estimate"], "low": row["estimate"] - half,
+                    "high": row["estimate"] + half, "variant": row["strategy"],
+                    "panel": f"{panel} {row[panel]}" if panel else row["scenario"],
+                }  # fmt: skip
+    data = list(values.values())
+    variants = list(dict.fromkeys(value["variant"] for value in data))
+    panels = list(dict.fromkeys(value["panel"] for value in data))
+    scale = alt.Scale(type="log") if log_x else alt.Scale(zero=False)
+    base = alt.Chart(alt.InlineData(values=data)).encode(
+        x=alt.X("x:Q", title=axes[0], scale=scale),
+        color=alt.Color(
+            "variant:N", sort=variants, legend=alt.Legend(title=None, orient="bottom", columns=3, labelLimit=0)
+        ),
+    )
+    curve = base.mark_line(point=True).encode(y=alt.Y("y:Q", title=axes[1]))
+    chart = alt.layer(base.mark_rule().encode(y="low:Q", y2="high:Q"), curve).properties(width=300, height=220)
+    if len(panels) == 1:
+        return chart.properties(title=title)
+    return chart.facet(column=alt.Column("panel:N", sort=panels, title=None)).properties(title=title)
+
+
+def _leading_number(text: str) -> float:
+    """The number that a parameter's text begins with."""
+    match = re.match(r"-?[0-9.]+", text)
+    if match is None:
+        raise ValueError(f"not a numeric parameter: {text!r}")
+    return float(match[0])
 
 
 def svg(chart: Any) -> str:

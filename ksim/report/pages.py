@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 from ksim.model.loader import Loaded
 from ksim.report.figure import PREFIX, phase_bars, png, svg
@@ -32,8 +33,13 @@ def summary(loaded: Loaded, study: Study, command: str) -> str:
 
 def tables(loaded: Loaded, study: Study) -> str:
     """What the terminal would show, as a block of Markdown."""
-    text = io.StringIO()
     show = show_comparison if len(study.lifecycles) > 1 else show_measures
-    show(Printer(text), loaded, study)
+    return block(lambda printer: show(printer, loaded, study))
+
+
+def block(show: Callable[[Printer], None]) -> str:
+    """What ``show`` prints, as a block of Markdown."""
+    text = io.StringIO()
+    show(Printer(text))
     body = "\n".join(line.rstrip() for line in text.getvalue().splitlines())
     return f"```text\n{body.strip()}\n```\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,11 @@ Row = dict[str, Any]
 COLUMNS = (
     "scenario", "strategy", "baseline", "measure", "unit", "estimate", "half_width", "confidence", "n", "method"
 )  # fmt: skip
+
+
+def parameters_of(row: Row) -> dict[str, str]:
+    """The parameters of the row's design point: what it holds beside the columns of every table."""
+    return {key: value for key, value in row.items() if key not in COLUMNS}
 
 
 class Lookup:
@@ -28,6 +34,11 @@ class Lookup:
     def exact(self, strategy: str, measure: str) -> Row | None:
         return self._found.get((strategy, measure, True))
 
+    def exact_value(self, strategy: str, measure: str) -> float:
+        """The exact value; NaN where there is none (and no comparison with it holds)."""
+        row = self.exact(strategy, measure)
+        return math.nan if row is None else float(row["estimate"])
+
     def best(self, strategy: str, measure: str) -> Row | None:
         """Exact where there is such a value, else simulated."""
         return self.exact(strategy, measure) or self.simulated(strategy, measure)
@@ -38,14 +49,14 @@ class Lookup:
         return list(found)
 
 
-def frame(rows: Sequence[Row]) -> pd.DataFrame:
-    """The rows as a tidy DataFrame: one row per (design point, measure, method)."""
+def frame(rows: Sequence[Row], parameters: Sequence[str] = ()) -> pd.DataFrame:
+    """The rows as a tidy DataFrame: one row per (design point, measure, method), parameters of the design first."""
     import pandas as pd  # heavy: only where a table is really wanted
 
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=[*parameters, *COLUMNS])
 
 
-def csv_text(rows: Sequence[Row]) -> str:
+def csv_text(rows: Sequence[Row], parameters: Sequence[str] = ()) -> str:
     """The rows as CSV; floats with all their digits, an absent half-width as an empty field."""
-    text: str = frame(rows).to_csv(index=False, lineterminator="\n")
+    text: str = frame(rows, parameters).to_csv(index=False, lineterminator="\n")
     return text

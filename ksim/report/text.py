@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO
 
 from ksim.model.loader import Loaded
 from ksim.report.explain import meaning
 from ksim.report.phases import PHASES, in_order
-from ksim.report.rows import Lookup, Row
+from ksim.report.rows import Lookup, Row, parameters_of
 from ksim.study.compare import Study
 
 PIPE_WIDTH = 200
@@ -86,15 +86,14 @@ def show_comparison(printer: Printer, loaded: Loaded, study: Study) -> None:
         f"{scenario.seed}; simulated ± half-width of the {100 * scenario.confidence:.6g} % interval (exact value)"
     )
     body = [[name, *(cell(rows.simulated(name, m), rows.exact(name, m)) for m in MAIN)] for name in names]
-    printer.table("What a strategy costs", ["strategy", *MAIN.values()], body)
+    kind = study.alternatives
+    printer.table(f"What a {kind} costs", [kind, *MAIN.values()], body)
     differences = ("software_downtime_min_per_year_difference", "downtime_min_per_year_difference")
     if len(names) > 1:
         body = [
             [name, *(cell(rows.simulated(name, m), rows.exact(name, m)) for m in differences)] for name in names[1:]
         ]
-        printer.table(
-            f"Difference from {names[0]}, same faults and draws", ["strategy", "software min/y", "all min/y"], body
-        )
+        printer.table(f"Difference from {names[0]}, same faults and draws", [kind, "software min/y", "all min/y"], body)
     prefix = "software_outage_s_mean:phase="
     phases = in_order(
         label
@@ -136,6 +135,23 @@ def show_bars(printer: Printer, rows: Lookup, names: Sequence[str], phases: Sequ
     legend = "  ".join(f"{PHASES.get(phase, '?')} {phase}" for phase in shown)
     printer.line(f"{'':>{width}}  {legend}; one character is {longest / BAR_WIDTH:.3g} s")
     printer.line()
+
+
+def show_points(printer: Printer, rows: Sequence[Row], shows: Mapping[str, str]) -> None:
+    """One line per design point and alternative; ``shows``: measures by their headings."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(parameters_of(row).values()), []).append(row)
+    alternatives = list(dict.fromkeys(row["strategy"] for row in rows))
+    body = []
+    for values, own in groups.items():
+        found = Lookup(own)
+        for name in alternatives:
+            cells = [cell(found.simulated(name, measure), found.exact(name, measure)) for measure in shows]
+            body.append([*values, *([name] if len(alternatives) > 1 else []), *cells])
+    head = [*parameters_of(rows[0]), *(["variant"] if len(alternatives) > 1 else []), *shows.values()]
+    confidence = next((row["confidence"] for row in rows if row["method"] != "exact"), 1.0)
+    printer.table(f"simulated ± half-width of the {100 * confidence:.6g} % interval (exact value)", head, body)
 
 
 def show_measures(printer: Printer, loaded: Loaded, study: Study) -> None:

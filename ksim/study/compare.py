@@ -1,19 +1,21 @@
 """The studies behind ``ksim run``, ``solve`` and ``compare``: scenario in, rows out.
 
 A row is ``scenario, strategy, baseline, measure, unit, estimate, half_width, confidence, n, method``; rows come
-in the order of the strategies, simulated before exact. ``baseline`` is empty but for differences.
+in the order of the strategies, simulated before exact. ``baseline`` is empty but for differences. Where variants
+of a scenario are compared, ``strategy`` holds the name of the variant.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from ksim.errors import NotSolvable, ScenarioError
 from ksim.exact.solve import Solution
 from ksim.model.compose import lifecycle, recovery_strategies
+from ksim.model.idle import idle_settings
 from ksim.model.lifecycle import Lifecycle
 from ksim.model.loader import Loaded
 from ksim.study import estimate, measures
@@ -34,11 +36,12 @@ class Study:
     rows: list[Row]
     lifecycles: dict[str, Lifecycle]
     notes: list[str]
+    alternatives: Literal["strategy", "variant"] = "strategy"
 
 
 def run(loaded: Loaded, *, workers: int | None = 1, progress: Progress | None = None) -> Study:
     """Simulates the scenario under its own strategy, with the exact values beside."""
-    return _study(loaded, _own(loaded), workers, progress)
+    return _study(loaded, _own(loaded), workers, progress, _idle(loaded, (None,)))
 
 
 def compare(
@@ -55,7 +58,26 @@ def compare(
     for name in strategies:
         if list(strategies).count(name) > 1:
             raise ScenarioError(f"strategy '{name}' is named twice")
-    return _study(loaded, {name: lifecycle(loaded.scenario, name) for name in strategies}, workers, progress)
+    notes = _idle(loaded, strategies)
+    return _study(loaded, {name: lifecycle(loaded.scenario, name) for name in strategies}, workers, progress, notes)
+
+
+def compare_variants(
+    variants: Mapping[str, Loaded], *, workers: int | None = 1, progress: Progress | None = None
+) -> Study:
+    """Simulates variants of one scenario, each under its own strategy, on the same faults and draws.
+
+    Differences are paired, against the first. Raises ScenarioError where the variants differ in seed, horizon,
+    replications or confidence.
+    """
+    loaded = next(iter(variants.values()))
+    for name, other in variants.items():
+        for key in ("seed", "horizon", "replications", "confidence"):
+            if getattr(other.scenario, key) != getattr(loaded.scenario, key):
+                raise ScenarioError(f"variant '{name}' has another {key}: variants are compared on the same draws")
+    lifecycles = {name: lifecycle(other.scenario) for name, other in variants.items()}
+    notes = [f"{name}: {note}" for name, other in variants.items() for note in _idle(other, (None,))]
+    return replace(_study(loaded, lifecycles, workers, progress, notes), alternatives="variant")
 
 
 def solve(loaded: Loaded) -> Study:
@@ -65,7 +87,8 @@ def solve(loaded: Loaded) -> Study:
         solution = Solution(life)
         found = measures.exact(solution, loaded.scenario.horizon) + measures.visits(solution)
         rows += [_row(loaded, name, measure, value) for measure, value in found]
-    return Study(rows, lifecycles, _notes(lifecycles))
+        rows += _facts(loaded, name, life)
+    return Study(rows, lifecycles, [*_notes(lifecycles), *_idle(loaded, (None,))])
 
 
 def _own(loaded: Loaded) -> dict[str, Lifecycle]:
@@ -74,9 +97,15 @@ def _own(loaded: Loaded) -> dict[str, Lifecycle]:
     return {name: lifecycle(scenario)}
 
 
-def _study(loaded: Loaded, lifecycles: dict[str, Lifecycle], workers: int | None, progress: Progress | None) -> Study:
+def _study(
+    loaded: Loaded,
+    lifecycles: dict[str, Lifecycle],
+    workers: int | None,
+    progress: Progress | None,
+    more_notes: Sequence[str],
+) -> Study:
     scenario = loaded.scenario
-    notes = _notes(lifecycles)
+    notes = [*_notes(lifecycles), *more_notes]
     solutions: dict[str, Solution] = {}
     for name, life in lifecycles.items():
         try:
@@ -92,11 +121,26 @@ def _study(loaded: Loaded, lifecycles: dict[str, Lifecycle], workers: int | None
         if name in solutions:
             found += measures.exact(solutions[name], scenario.horizon)
         rows += [_row(loaded, name, measure, value) for measure, value in found]
+        rows += _facts(loaded, name, lifecycles[name])
     rows += _differences(loaded, list(lifecycles), outcome, solutions)
     censored = sum(ledger.censored for ledger in outcome.ledgers.values())
     if censored:
         notes.append(f"{censored} outages were cut off by the horizon: downtime counts them, outage lengths do not")
     return Study(rows, lifecycles, notes)
+
+
+def _facts(loaded: Loaded, name: str, life: Lifecycle) -> list[Row]:
+    return [_row(loaded, name, fact, estimate.exact(value, unit)) for fact, (value, unit) in life.facts.items()]
+
+
+def _idle(loaded: Loaded, strategies: Sequence[str | None]) -> list[str]:
+    """A remark on settings of the user's that make no difference; those of a base are the base's business."""
+    if "linux.sysctl" in loaded.params and all(
+        f"kdump.{key}" in loaded.params for key in loaded.scenario.kdump.given()
+    ):
+        return []
+    found = idle_settings(loaded.scenario, strategies, lifecycle)
+    return [f"changes nothing in what can happen here: {', '.join(found)}"] if found else []
 
 
 MAX_STEPS = 5e6
@@ -119,6 +163,7 @@ def _differences(loaded: Loaded, names: list[str], outcome: Outcome, solutions: 
         "downtime": ("downtime_min_per_year", YEAR_S / scenario.horizon / MINUTE_S, measures.MIN_PER_YEAR),
         "software_downtime": ("software_downtime_min_per_year", YEAR_S / scenario.horizon / MINUTE_S, "min/y"),
         "outages": ("outages_per_year", YEAR_S / scenario.horizon, "1/y"),
+        "work_lost": ("work_lost_min_per_year", YEAR_S / scenario.horizon / MINUTE_S, "min/y"),
     }
     exact = {name: dict(measures.exact(solution, scenario.horizon)) for name, solution in solutions.items()}
     for name in names[1:]:

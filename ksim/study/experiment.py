@@ -1,15 +1,33 @@
-"""An experiment: one question, the scenarios and strategies that answer it, and what was expected."""
+"""An experiment: one question, the scenarios and alternatives that answer it, and what was expected."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from ksim.study.compare import COMPARED
+from ksim.study.compare import COMPARED, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One design point: its parameters as the table shows them, and the overrides behind them."""
+
+    parameters: Mapping[str, str]
+    overrides: tuple[str, ...]
+
+
+HERE = Point({}, ())
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """What one file of ``experiments`` declares; ``name`` is also its folder under results/."""
+    """What one file of ``experiments`` declares; ``name`` is also its folder under results/.
+
+    At each of the ``points`` either ``strategies`` are compared or, where there are any, ``variants`` (name ->
+    overrides). ``shows`` are the measures of the summary by their headings. ``finds`` makes sentences of the rows,
+    ``draws`` a chart.
+    """
 
     name: str
     question: str
@@ -17,3 +35,8 @@ class Experiment:
     expectation: str
     strategies: tuple[str, ...] = COMPARED
     overrides: tuple[str, ...] = ()
+    points: tuple[Point, ...] = (HERE,)
+    variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shows: Mapping[str, str] = field(default_factory=dict)
+    finds: Callable[[Sequence[Row]], list[str]] | None = None
+    draws: Callable[[Sequence[Row], str], Any] | None = None

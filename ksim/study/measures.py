@@ -14,6 +14,8 @@ from ksim.units import MINUTE_S, YEAR_S
 Measure = tuple[str, Estimate]
 
 MIN_PER_YEAR = "min/y"
+COUNTED = {"panic": "panics_per_year", "kill": "kills_per_year", "damage": "damages_per_year"}
+"""Events by the measure that counts them: panics, tasks that died in the kernel's stead, damage left unnoticed."""
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
@@ -33,6 +35,9 @@ def _simulated(ledger: Ledger, horizon_s: float, confidence: float) -> Iterator[
     for column in ("downtime", *(f"{budget}_downtime" for budget in _budgets(ledger.budgets.values())), "degraded"):
         yield f"{column}_min_per_year", mean(column, per_year / MINUTE_S, MIN_PER_YEAR)
     yield "downtime_min_in_horizon", mean("downtime", 1.0 / MINUTE_S, "min")
+    yield "work_lost_min_per_year", mean("work_lost", per_year / MINUTE_S, MIN_PER_YEAR)
+    for event, measure in COUNTED.items():
+        yield measure, mean(f"event:{event}", per_year, "1/y")
     yield "outages_per_year", mean("outages", per_year, "1/y")
     for group in GROUPS:
         if group:
@@ -78,6 +83,9 @@ def _exact(solution: Solution, horizon_s: float) -> Iterator[tuple[str, float, s
         yield f"{budget}_downtime_min_per_year", math.fsum(shares) * to_min_per_year, MIN_PER_YEAR
     yield "degraded_min_per_year", solution.degraded * to_min_per_year, MIN_PER_YEAR
     yield "downtime_min_in_horizon", solution.downtime_s(horizon_s) / MINUTE_S, "min"
+    yield "work_lost_min_per_year", solution.work_lost * to_min_per_year, MIN_PER_YEAR
+    for event, measure in COUNTED.items():
+        yield measure, solution.event_rate(event) * YEAR_S, "1/y"
     sd = math.sqrt(max(0.0, solution.downtime_variance_rate * YEAR_S)) / MINUTE_S
     yield "downtime_min_per_year_sd", sd, MIN_PER_YEAR
     for group in GROUPS:

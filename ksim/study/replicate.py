@@ -26,7 +26,7 @@ from ksim.model.lifecycle import Lifecycle
 
 CHUNK = 512
 """Replications per piece of work: some hundred milliseconds."""
-DIFFERENCES = ("downtime", "software_downtime", "outages")
+DIFFERENCES = ("downtime", "software_downtime", "outages", "work_lost")
 """Columns whose paired differences from the first lifecycle are kept."""
 
 Progress = Callable[[int, int], None]

@@ -160,4 +160,5 @@ def test_overrides_that_are_taken() -> None:
     assert load("vm", ["name=日本 é"]).scenario.name == "日本 é"
     assert load("vm", ['host={cpus=3, memory="2 GiB"}']).scenario.host.cpus == 3
     assert load("vm", ['linux.cmdline=panic=3 crashkernel=256M quiet="a b"']).scenario.linux.cmdline.endswith('"a b"')
-    assert load("vm", ["kdump.nfs=1"]).scenario.kdump.nfs == "1"
+    assert load("vm", ["kdump.path=/1"]).scenario.kdump.path == "/1"
+    assert load("vm", ["kernel.panic=3", "vm.panic_on_oom=1"]).scenario.linux.sysctl["vm.panic_on_oom"] == 1

@@ -10,6 +10,7 @@ from ksim.linux.makedumpfile import (
     COMPRESSORS,
     PAGE_CLASSES,
     CompressorSpeed,
+    attempts,
     default_rates,
     excluded,
     plan_dump,
@@ -29,8 +30,13 @@ SSD = 500e6
         ("makedumpfile -p -d 17", Collector("snappy", 17, 0)),
         ("makedumpfile -z -d31 --num-threads=8", Collector("zstd", 31, 8)),
         ("makedumpfile -l -d 31 --num-threads 16", Collector("lzo", 31, 16)),
-        ("makedumpfile -F -l --message-level 7 -d 31", Collector("lzo", 31, 0)),
-        ("makedumpfile -l --message-level 7 -d 31 -F", Collector("lzo", 31, 0)),
+        ("makedumpfile -F -l --message-level 7 -d 31", Collector("lzo", 31, 0, flattened=True)),
+        ("makedumpfile -l --message-level 7 -d 31 -F", Collector("lzo", 31, 0, flattened=True)),
+        ("makedumpfile -l -d 11,31", Collector("lzo", 11, 0, (31,))),
+        ("makedumpfile -d1,17,31", Collector("none", 1, 0, (17, 31))),
+        ("makedumpfile -L 1000000 -d 31", Collector("none", 31, 0, limit_bytes=1000000)),
+        ("makedumpfile -E -d 31", Collector("none", 31, 0, elf=True)),
+        ("makedumpfile -e -c -d 31", Collector("zlib", 31, 0, drops_unused=True)),
         ("makedumpfile -c -l --message-level 1 -d 31", Collector("lzo", 31, 0)),
         ("makedumpfile -l -c", Collector("zlib", 0, 0)),
         ("makedumpfile -ld31", Collector("lzo", 31, 0)),
@@ -57,10 +63,12 @@ def test_core_collector(text, collector):
         ("makedumpfile -d -1", "from 0 to 31"),
         ("makedumpfile -d dump_level=31", "from 0 to 31"),
         ("makedumpfile -d", "-d needs a value"),
-        ("makedumpfile -d 11,31", "not modelled yet"),
-        ("makedumpfile -L 1G -d 31", "-L of makedumpfile is not modelled yet"),
+        ("makedumpfile -d 11,32", "from 0 to 31"),
+        ("makedumpfile -d 11,", "from 0 to 31"),
+        ("makedumpfile -L 1G -d 31", "-L '1G': expected a number"),
+        ("makedumpfile -E -d 31 --num-threads 4", "-E (ELF) takes no threads"),
+        ("makedumpfile -E -l", "-E (ELF) takes no compressor"),
         ("makedumpfile --split -d 31", "--split of makedumpfile is not modelled yet"),
-        ("makedumpfile -E -d 31", "not modelled yet"),
         ("makedumpfile --num-thread 4", "did you mean '--num-threads'"),
         ("makedumpfile --num-threads -4", "a number from 0 on"),
         ("makedumpfile --num-threads $(nproc)", "a number from 0 on"),
@@ -229,6 +237,47 @@ def test_idle_terabyte_with_zlib_is_as_published():
     idle = {"kernel": 1 / 64, "free": 63 / 64}
     plan = plan_dump(Collector("zlib", 31, 1), TIB, idle, write_bytes_per_s=SSD)
     assert plan.output_bytes == pytest.approx(1.75e9 * TIB / 1e12, rel=0.15)
+
+
+def tried(text, space):
+    return attempts(parse_core_collector(text), TIB, BUSY, write_bytes_per_s=SSD, space_bytes=space)
+
+
+def test_with_room_the_first_level_is_the_dump():
+    plan = plan_dump(parse_core_collector("makedumpfile -l -d 31"), TIB, BUSY, write_bytes_per_s=SSD)
+    (only,) = tried("makedumpfile -l -d 31,1", None)
+    assert (only.level, only.complete, only.seconds) == (31, True, plan.total_s)
+    assert tried("makedumpfile -l -d 31,1", plan.output_bytes) == (only,)
+
+
+def test_a_full_target_is_tried_again_with_the_next_level():
+    """ENOSPC: the file is deleted and the next level tried; the last one leaves vmcore-incomplete and exit code 1."""
+    first, second = tried("makedumpfile -l -d 1,31", 100 * GIB)
+    assert (first.level, first.complete, first.bytes_written) == (1, False, 100 * GIB)
+    assert (second.level, second.complete) == (31, True)
+    assert first.seconds > 100 * GIB / SSD
+    first, last = tried("makedumpfile -l -d 1,31", GIB)
+    assert (first.complete, last.complete, last.bytes_written) == (False, False, GIB)
+    (limited,) = tried("makedumpfile -L 1000 -d 31", None)
+    assert not limited.complete
+
+
+@given(st.floats(1e6, 1e13))
+def test_less_room_never_makes_a_dump_whole(space):
+    (found,) = tried("makedumpfile -l -d 31", space)
+    whole = plan_dump(parse_core_collector("makedumpfile -l -d 31"), TIB, BUSY, write_bytes_per_s=SSD)
+    assert found.complete == (whole.output_bytes <= space)
+    assert found.seconds <= whole.total_s + 1e-6
+
+
+def test_without_unused_struct_pages_an_idle_machine_dumps_far_less():
+    """makedumpfile commit 46176a9: 1.7 GB against 244 MB per TB of an idle machine."""
+    idle = {"kernel": 1 / 64 + 0.002, "free": 63 / 64 - 0.002}
+    sizes = [
+        plan_dump(Collector("zlib", 31, 1, drops_unused=e), TIB, idle, write_bytes_per_s=SSD).output_bytes
+        for e in (False, True)
+    ]
+    assert 3.0 < sizes[0] / sizes[1] < 8.0
 
 
 @pytest.mark.parametrize("name", sorted(COMPRESSORS))

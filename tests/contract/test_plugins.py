@@ -123,7 +123,8 @@ def test_no_default_is_a_naked_number() -> None:
         and name not in WITHOUT_PARAM
         and not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
     ]
-    shares = ("workload.pages.", "recovery.severity.", ".shows.", ".context.")
+    shares = ("workload.pages.", "recovery.severity.", ".shows.", ".context.", ".leaked.", ".constraint.", ".page.")
+    shares += (".reasons.",)
     assert [key for key in naked if not any(part in key for part in shares)] == []
 
 
@@ -189,7 +190,9 @@ SETTINGS = [
         (0, 1), (-1, 0, 10), ("", "quiet", "crashkernel=64M"), ("reboot", "halt", "poweroff", "shell")
     )
 ]
-EVERY_FAULT = tuple(f"faults.{name}.rate=2 /y" for name in FAULTS)
+HARMFUL = ("linux.sysctl.kernel.panic_on_warn=1", "linux.sysctl.kernel.unknown_nmi_panic=1")
+"""By default Linux only prints a warning and logs an NMI."""
+EVERY_FAULT = (*(f"faults.{name}.rate=2 /y" for name in FAULTS), *HARMFUL)
 
 
 def overrides(oops: int, panic: int, cmdline: str, action: str) -> list[str]:
@@ -250,7 +253,7 @@ def test_every_combination_is_walked(base: str, strategy: str, oops: int) -> Non
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_alone_makes_a_valid_scenario(fault: str) -> None:
-    rates = [f"faults.{name}.rate={'1 /y' if name == fault else '0 /y'}" for name in FAULTS]
+    rates = [*(f"faults.{name}.rate={'1 /y' if name == fault else '0 /y'}" for name in FAULTS), *HARMFUL]
     for strategy in STRATEGIES:
         life = lifecycle(load("rack-server", rates).scenario, strategy)
         check_solution(life)

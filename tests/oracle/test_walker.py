@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from ksim.chance.distributions import Constant
 from ksim.evidence.ledger import fold
 from ksim.exact.race import race
 from ksim.exact.solve import Solution
@@ -31,6 +32,8 @@ BASES = [*shipped()]
 STRATEGIES = [*recovery_strategies()]
 FALSE_FAIL = 2e-7
 """There are about two thousand asserts in this file."""
+FEWEST = 50
+"""Visits; the number of fewer than that varies too much to be fixed beforehand."""
 SHORTEST_DUMP = {"rack-server": "20 s", "vm": "0.3 s", "large-memory": "400 s"}
 """A capture.timeout that cuts off a good part of the dumps."""
 
@@ -50,12 +53,20 @@ def stressed(base: str) -> list[str]:
     return [
         *(f"faults.{name}.rate={50_000 + 10_000 * i} /y" for i, name in enumerate(load(base).scenario.faults)),
         "faults.kernel_oops.rate=200000 /y",
-        "faults.kernel_hang.rate=250000 /y",
+        "faults.kernel_hang.rate=500000 /y",
         "linux.sysctl.kernel.panic_on_oops=0",
         "linux.sysctl.kernel.oops_limit=2",
         "linux.sysctl.kernel.hung_task_panic=1",
-        "faults.kernel_oops.leaks_lock=0.3",
-        "faults.kernel_hang.shows={soft_lockup=0.3, hard_lockup=0.3, hung_task=0.2, silent=0.2}",
+        "linux.sysctl.kernel.panic_on_rcu_stall=1",
+        "faults.kernel_oops.process_local=0.4",
+        "faults.kernel_oops.leaks_lock=0.6",
+        "faults.kernel_oops.leaked={mutex=0.2, rwsem=0.1, spinlock=0.35, spinlock_irq=0.35}",
+        "faults.kernel_oops.damage_shows=60 s",
+        "faults.kernel_hang.shows={soft_lockup=0.3, hard_lockup=0.3, hung_task=0.1, all_cpus_hang=0.15, "
+        "silent_hang=0.15}",
+        "recovery.crashes_again=0.3",
+        "recovery.root_fails=0.2",
+        "capture.memory.sigma=2.0",
         "recovery.severity={journal=0.4, fsck=0.3, reinstall=0.3}",
         f"capture.timeout={SHORTEST_DUMP[base]}",
         "capture.success=0.7",
@@ -83,6 +94,8 @@ class Walked:
     def visits(self, node: Node) -> tuple[np.ndarray, np.ndarray]:
         """(number of the way taken, dwell) of the first n visits, n four fifths of the expected number."""
         n = int(0.8 * self._expected[node.name])
+        if n < FEWEST:
+            n = 0  # a node that is hardly ever met: nothing can be said about its ways
         at = np.flatnonzero(self.sources == self.life.index[node.name])[:n]
         if len(at) < n:
             raise stat.Underpowered(f"{node.name}: {len(at)} visits instead of {n}")
@@ -128,6 +141,9 @@ def check_dwells(walked: Walked, detects: float) -> None:
 
             assert_cdf(dwells, first_rings, detects=detects, slack=walked.slack, false_fail=FALSE_FAIL, what=node.name)
         for way, branch in enumerate(node.branches):
+            if isinstance(branch.dwell, Constant):  # no chance about it: every single one
+                assert np.all(np.abs(dwells[taken == way] - branch.dwell.value) <= walked.slack), node.name
+                continue
             assert_cdf(
                 dwells[taken == way],
                 lambda t, law=branch.dwell: 1 - law.survival(t),
@@ -167,12 +183,12 @@ def test_mean_outage_and_frequent_ways(base: str, strategy: str) -> None:
     walked = Walked(life, cycles=int(1.1 * n))
     lengths = [s for _, s in fold(walked.path, life.layout, walked.horizon_s).finished[:n]]
     assert_mean(lengths, outages.mean_s, outages.sd_s, detects=detects, false_fail=FALSE_FAIL)
-    assert len(check_ways(walked)) < len(life.layout.source) / 2
+    assert len(check_ways(walked)) < 0.6 * len(life.layout.source)
 
 
 @pytest.mark.parametrize(("base", "strategy"), CASES)
 def test_every_way_and_every_dwell(base: str, strategy: str) -> None:
-    walked = Walked(distinct(base, True)[strategy], cycles=60_000)
+    walked = Walked(distinct(base, True)[strategy], cycles=250_000)
     assert check_ways(walked) == []
     check_dwells(walked, detects=0.2)
 

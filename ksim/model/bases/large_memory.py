@@ -37,8 +37,11 @@ BASE = Base(
         "capture.timeout": Param(
             "7200 s", "s", "1800 s", "43200 s", assumed("sites raise it with the memory"), "a dump is given up"
         ),
-        "capture.memory": Param(
-            "400 MiB", "B", "256 MiB", "2 GiB", assumed("more drivers than on a small machine"), "need of the capture"
+        "capture.memory.modules": Param(
+            "80 MiB", "B", "28 MiB", "200 MiB", assumed("more drivers than on a small machine"), "modules, loaded"
+        ),
+        "capture.memory.initramfs": Param(
+            "90 MiB", "B", "39 MiB", "200 MiB", assumed("more drivers than on a small machine"), "kdump initramfs"
         ),
         "kexec.success": Param(0.90, "1", "0.7", "0.99", assumed("more devices left in odd states"), "P(it works)"),
         "linux.sysctl": Param(

@@ -23,10 +23,15 @@ BASE = Base(
         ),
         "kexec.success": Param(0.97, "1", "0.8", "0.999", assumed("virtual devices reset well"), "P(it works)"),
         "linux.sysctl": Param(
-            {"kernel.panic": 10, "kernel.softlockup_panic": 1, "kernel.nmi_watchdog": 0},
+            {"kernel.panic": 10, "kernel.softlockup_panic": 1},
             "", "", "",
-            Source("Linux Documentation/admin-guide/lockup-watchdogs.rst", "no perf NMI watchdog in KVM guests"),
+            Source("settings that Kubernetes asks of its nodes (kernel.panic=10), soft lockups set to panic"),
             "sysctls of the guest",
+        ),
+        "host.hypervisor": Param(
+            "kvm", "", "", "",
+            Source("Linux Documentation/admin-guide/lockup-watchdogs.rst", "no perf NMI watchdog in KVM guests"),
+            "where it runs",
         ),
         "faults.machine_check.rate": Param(
             "0.02 /y", "1/y", "0.01 /y", "0.5 /y", assumed("resets of a guest by faults of its host"),

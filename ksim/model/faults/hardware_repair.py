@@ -30,7 +30,8 @@ class Settings(FaultSettings):
 
 
 def strike(plan: Plan, settings: Settings, struck: Struck) -> str:
-    return plan.choice(struck.fault, "repair", Branch("running", settings.repair))
+    lost = plan.scenario.workload.at_risk
+    return plan.choice(struck.fault, "repair", Branch("running", settings.repair), work_lost_s=lost)
 
 
 FAULT = FaultSource(

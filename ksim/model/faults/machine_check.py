@@ -35,10 +35,13 @@ class Settings(FaultSettings):
 
 
 def strike(plan: Plan, settings: Settings, struck: Struck) -> str:
+    reset = plan.stage(
+        "platform_reset", NOW, plan.junction("reset"), phase="firmware", work_lost_s=plan.scenario.workload.at_risk
+    )
     return plan.choice(
         struck.fault,
         "machine check",
-        Branch(plan.junction("reset"), NOW, settings.resets, cause=struck.fault),
+        Branch(reset, NOW, settings.resets, cause=struck.fault),
         Branch(plan.junction("panic machine_check"), NOW, 1.0 - settings.resets, cause=struck.fault),
         service=Service.UP,
     )

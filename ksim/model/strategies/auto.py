@@ -1,10 +1,10 @@
 """What these settings really do: the crash kernel if one is loaded, else what kernel.panic says.
 
 Model    A loaded crash kernel is jumped into; without one kernel.panic decides between a reset and silence.
-Sources  Linux kernel/panic.c, by ``ksim.linux.escalation.after_panic``.
+Sources  Linux kernel/panic.c, by ``ksim.linux.panic.after_panic``.
 """
 
-from ksim.linux.escalation import after_panic
+from ksim.linux.panic import after_panic
 from ksim.model.plan import Plan
 from ksim.model.strategies import full_reboot, hang_until_operator, kdump
 from ksim.model.strategy import Crash, Strategy
@@ -17,7 +17,7 @@ OF_ACTION = {
 
 
 def build(plan: Plan, crash: Crash) -> str:
-    aftermath = after_panic(plan.linux, crash_kernel_loaded=plan.crash_kernel_loaded)
+    aftermath = after_panic(plan.linux, crash_kernel_loaded=crash.has_crash_kernel(plan), cause=crash.cause)
     return OF_ACTION[aftermath.action].build(plan, crash)
 
 

@@ -7,15 +7,16 @@ Sources  Linux kernel/panic.c; arch/x86/kernel/cpu/mce/core.c.
 """
 
 from ksim.chance.distributions import Constant
-from ksim.linux.escalation import after_panic
+from ksim.linux.panic import after_panic
 from ksim.model.plan import Plan
 from ksim.model.strategy import Crash, Strategy
 
 
 def build(plan: Plan, crash: Crash) -> str:
-    aftermath = after_panic(plan.linux, crash_kernel_loaded=False, machine_check=crash.is_machine_check)
+    aftermath = after_panic(plan.linux, crash_kernel_loaded=False, cause=crash.cause)
     wait = Constant(aftermath.wait_s if aftermath.action == "reboot" else 0.0)
-    return plan.stage(crash.node, wait, plan.junction("reset"), phase="panic", event="panic")
+    reset = plan.junction("reset")
+    return plan.stage(crash.node, wait, reset, phase="panic", event="panic", work_lost_s=crash.work_lost_s)
 
 
 STRATEGY = Strategy("full_reboot", "no crash kernel, kernel.panic > 0: panic, then a reset through the firmware", build)

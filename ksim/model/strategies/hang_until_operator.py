@@ -9,17 +9,19 @@ Sources  Linux kernel/panic.c; arch/x86/kernel/cpu/mce/core.c; LANL data for the
 from dataclasses import replace
 
 from ksim.chance.distributions import Constant
-from ksim.linux.escalation import after_panic
+from ksim.linux.panic import after_panic
 from ksim.model.plan import Plan
 from ksim.model.strategy import Crash, Strategy
 
 
 def build(plan: Plan, crash: Crash) -> str:
     silent = replace(plan.linux, panic=0)
-    aftermath = after_panic(silent, crash_kernel_loaded=False, machine_check=crash.is_machine_check)
-    if aftermath.action == "reboot":
-        return plan.stage(crash.node, Constant(aftermath.wait_s), plan.junction("reset"), phase="panic", event="panic")
-    return plan.stage(crash.node, Constant(0.0), plan.junction("hung"), phase="panic", event="panic")
+    aftermath = after_panic(silent, crash_kernel_loaded=False, cause=crash.cause)
+    reboots = aftermath.action == "reboot"
+    wait, to = (aftermath.wait_s, "reset") if reboots else (0.0, "hung")
+    return plan.stage(
+        crash.node, Constant(wait), plan.junction(to), phase="panic", event="panic", work_lost_s=crash.work_lost_s
+    )
 
 
 STRATEGY = Strategy(

@@ -6,15 +6,16 @@ Sources  Linux kernel/kexec_core.c; success and failure of the jump are assumpti
 """
 
 from ksim.model import stages
+from ksim.model.capture import capture
 from ksim.model.plan import Plan
 from ksim.model.strategies import kdump
 from ksim.model.strategy import Crash, Strategy
 
 
 def build(plan: Plan, crash: Crash) -> str:
-    if not plan.crash_kernel_loaded:
+    if not crash.has_crash_kernel(plan):
         return kdump.without_crash_kernel(plan, crash)
-    return stages.capture(plan, crash.node, stages.kexec(plan))
+    return capture(plan, crash, stages.kexec(plan))
 
 
 STRATEGY = Strategy("kdump_kexec", "kdump whose final step is a kexec into the production kernel", build)

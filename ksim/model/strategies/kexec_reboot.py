@@ -7,6 +7,7 @@ Sources  Linux kernel/kexec_core.c, kernel/panic.c; kexec(8).
 """
 
 from ksim.chance.distributions import Constant
+from ksim.linux.panic import after_panic
 from ksim.model import stages
 from ksim.model.plan import Plan
 from ksim.model.strategies import kdump
@@ -14,9 +15,11 @@ from ksim.model.strategy import Crash, Strategy
 
 
 def build(plan: Plan, crash: Crash) -> str:
-    if not plan.crash_kernel_loaded:
+    if not crash.has_crash_kernel(plan):
         return kdump.without_crash_kernel(plan, crash)
-    return plan.stage(crash.node, Constant(0.0), stages.kexec(plan), phase="panic", event="panic")
+    after = after_panic(plan.linux, crash_kernel_loaded=True, has_cma=plan.reservation.cma_bytes > 0)
+    jump = Constant(after.wait_s)
+    return plan.stage(crash.node, jump, stages.kexec(plan), phase="panic", event="panic", work_lost_s=crash.work_lost_s)
 
 
 STRATEGY = Strategy("kexec_reboot", "a production kernel in the crash slot: panic, then straight into it", build)

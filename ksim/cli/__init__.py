@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from ksim import __version__
+from ksim.cli.escalate import escalate
 from ksim.errors import KsimError
 
 if TYPE_CHECKING:
@@ -98,6 +99,10 @@ def solve(file: str, overrides: tuple[str, ...], seed: int | None, as_json: bool
     "--strategy", "strategies", multiple=True, metavar="NAME",
     help="Strategy to compare; repeat. The first is the baseline. [full_reboot, kdump, kdump_kexec, kexec_reboot]",
 )  # fmt: skip
+@click.option(
+    "--variant", "variants", multiple=True, metavar="'KEY=VALUE; ...'",
+    help="Settings to compare in place of strategies; repeat. The first is the baseline.",
+)  # fmt: skip
 @workers_option
 @out_option
 def compare(
@@ -106,19 +111,28 @@ def compare(
     seed: int | None,
     as_json: bool,
     strategies: tuple[str, ...],
+    variants: tuple[str, ...],
     workers: int | None,
     out: Path | None,
 ) -> None:
-    """Compare recovery strategies on one host: per outage, per year, phase by phase.
+    """Compare recovery strategies, or settings, on one host: per outage, per year, phase by phase.
 
-    All strategies meet the same faults and draws. Table, picture and manifest go to --out,
+    All alternatives meet the same faults and draws. Table, picture and manifest go to --out,
     by default results/compare-NAME.
     """
     from ksim.study import compare as study
 
+    if strategies and variants:
+        raise click.UsageError("--strategy and --variant: compare either the one or the other")
     loaded = _load(file, overrides, seed)
     with Progress() as progress:
-        found = study.compare(loaded, strategies or study.COMPARED, workers=workers, progress=progress)
+        if variants:
+            alternatives = {text: _load(file, (*overrides, *_settings(text)), seed) for text in variants}
+            if len(alternatives) < len(variants):
+                raise click.UsageError("--variant: the same settings twice")
+            found = study.compare_variants(alternatives, workers=workers, progress=progress)
+        else:
+            found = study.compare(loaded, strategies or study.COMPARED, workers=workers, progress=progress)
     if as_json:
         _print_json(loaded, found)
     else:
@@ -150,6 +164,9 @@ def graph(
         click.echo(draw(life), nl=False)
 
 
+cli.add_command(escalate)
+
+
 @cli.command(epilog=FILE_HELP)
 @scenario_options
 def show(file: str, overrides: tuple[str, ...], seed: int | None, as_json: bool) -> None:
@@ -172,6 +189,11 @@ def _load(file: str, overrides: tuple[str, ...], seed: int | None) -> Loaded:
     from ksim.model.loader import load
 
     return load(file, overrides, seed=seed)
+
+
+def _settings(variant: str) -> tuple[str, ...]:
+    """The ``KEY=VALUE`` texts of a variant, which semicolons part."""
+    return tuple(text.strip() for text in variant.split(";") if text.strip())
 
 
 def _file_name(name: str) -> str:
