@@ -80,7 +80,8 @@ _RHEL_CAPTURE = (
     "acpi_no_memhotplug transparent_hugepage=never nokaslr hest_disable novmcoredd cma=0 hugetlb_cma=0"
 )
 _DEBIAN_CAPTURE = "reset_devices systemd.unit=kdump-tools-dump.service nr_cpus=1 irqpoll usbcore.nousb"
-_SUSE_CAPTURE = "nr_cpus=32 reset_devices acpi_no_memhotplug cgroup_disable=memory nokaslr irqpoll sysrq=yes panic=1"
+# KDUMP_CPUS is 1 up to kdump 2.0.17, which SLES 15 has; later ones use up to 32 CPUs
+_SUSE_CAPTURE = "nr_cpus=1 reset_devices acpi_no_memhotplug cgroup_disable=memory nokaslr irqpoll sysrq=yes panic=1"
 _RHEL_COLLECTOR = "makedumpfile -l --message-level 7 -d 31"
 _DEBIAN_COLLECTOR = "makedumpfile -c -d 31"
 _RHEL_FAILS = "failure_action of kdump.conf (reboot by default)"

@@ -10,6 +10,7 @@ from types import ModuleType
 
 from ksim.chance.distributions import weibull_of_mean
 from ksim.errors import GraphError, ScenarioError, nearest
+from ksim.linux.fadump import fadump
 from ksim.linux.panic import Cause
 from ksim.model import faults, stages, strategies
 from ksim.model.fault import FaultSource, Struck
@@ -94,6 +95,8 @@ def _composed(scenario: Scenario, strategy: Strategy) -> Lifecycle:
     budgets = {name: _source(scenario, name).budget for name in scenario.faults}
     if plan.reservation.text and not plan.reservation.bytes:
         plan.note(f"nothing is reserved for a crash kernel, and Linux boots all the same ({plan.reservation.why})")
+    if warning := fadump(plan.cmdline).warning:
+        plan.note(warning)
     nodes = trimmed(plan.nodes.values(), "running")
     return Lifecycle("running", nodes, budgets, tuple(plan.notes), _facts(plan))
 
