@@ -78,6 +78,7 @@ EXPERIMENT = Experiment(
         measure="software_outage_s_mean",
         x="operator",
         log_x=True,
+        log_y=True,
         axes=("minutes until a human resets the host (median)", "mean seconds of a software outage"),
     ),
 )

@@ -55,15 +55,20 @@ def finds(rows: Sequence[Row]) -> list[str]:
             if without and with_it:
                 saved[rate] = without["estimate"] - with_it["estimate"]
         first, worst = saved[STALLS[0]], [rate for rate, value in saved.items() if value < 0.0]
-        turns = f"; it costs more than it buys from {min(worst):g} stalls a year on" if worst else "; it always pays"
+        turns = (
+            f"; it costs more than it buys from {min(worst):g} stalls a year on"
+            if worst
+            else "; it pays at every rate in the table"
+        )
         if abs(first) < 1e-9:
             turns = ": nothing on this host"
         found.append(f"`{name}` saves {first:.3g} min a year where stalls are rare{turns}.")
     everything = lookups[STALLS[0]].exact("all", "downtime_min_per_year:phase=hung")
     if everything:
         found.append(
-            f"With every knob set, {everything['estimate']:.3g} min a year are still spent in hangs that nobody "
-            f"detects: a lost wake-up, or a lock leaked by a survived oops (taint D blinds the hung-task detector)."
+            f"With every knob set, {everything['estimate']:.3g} min a year are still spent hung: after a lost wake-up "
+            f"or a lock that a survived oops leaked (taint D blinds the hung-task detector), where nobody detects "
+            f"anything, and in capture kernels that hang themselves."
         )
     return found
 

@@ -14,4 +14,4 @@ The path of data:  scenario.toml -> model.loader -> model.compose -> Lifecycle
                    -> exact.solve                             -> study.measures -> rows
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -60,6 +60,16 @@ def test_readme_quotes_the_results() -> None:
         assert block in (TOP / file).read_text("utf-8"), f"README quotes {file} wrongly"
 
 
+def test_readme_findings_are_those_of_the_experiments() -> None:
+    """Each row of the table of experiments: its question heads the summary, its finding stands there."""
+    rows = re.findall(r"^\| \[e\d\d\]\((\S+)\) \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
+    assert len(rows) == len(EXPERIMENTS)
+    for file, question, finding in rows[1:]:
+        text = (TOP / file).read_text("utf-8")
+        assert question.casefold() in text.splitlines()[0].casefold()
+        assert f"- {finding}\n" in text
+
+
 def test_readme_commands_parse() -> None:
     """Every `./run ksim ...` line of the README names a real command with real options."""
     lines = [line for line in README.splitlines() if line.startswith("./run ksim ")]

@@ -170,6 +170,7 @@ class Kexec(Table):
     )  # fmt: skip
 
 
+MOST_FAILED_BOOTS = 0.99
 Initramfs = Literal["dracut", "none"]
 
 
@@ -206,6 +207,7 @@ class Recovery(Table):
         "dracut", "", "", "", Source("dracut(8)", "the initramfs of most distributions"),
         "dracut: an emergency shell without the root device; none: the kernel panics",
     )  # fmt: skip
+
     journal: LawText = param("1 s", "s", "0 s", "30 s", ENGINEERING, "journal replay at mount")
     fsck: LawText = param("300 s", "s", "60 s", "3600 s", GU_2003, "full check of the file systems")
     reinstall: LawText = param("3600 s", "s", "1200 s", "14400 s", GU_2003, "reformat and install")
@@ -217,6 +219,15 @@ class Recovery(Table):
         LANL,
         "until a human resets a silent host",
     )
+
+    @model_validator(mode="after")
+    def _comes_back(self) -> Recovery:
+        for name in ("crashes_again", "root_fails"):
+            if getattr(self, name) > MOST_FAILED_BOOTS:
+                raise ValueError(
+                    f"{name}: expected at most {MOST_FAILED_BOOTS}, or the host would hardly ever come back"
+                )
+        return self
 
 
 class Run(Table):

@@ -44,7 +44,7 @@ def show_decision(printer: Printer, decision: Decision, about: Sequence[str]) ->
 
 def show_steps(printer: Printer, title: str, steps: Sequence[Step]) -> None:
     body = [[step.rule, "yes" if step.held else "no", step.asks, str(step.source)] for step in steps]
-    printer.table(title, ["rule", "", "asks", "source"], body)
+    printer.table(title, ["rule", "", "asks", "source"], body, justify="left")
     last = steps[-1]
     printer.line(f"{last.rule}: {last.says}.")
     printer.line()

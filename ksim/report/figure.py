@@ -76,6 +76,7 @@ def lines(
     axes: tuple[str, str],
     panel: str = "",
     log_x: bool = False,
+    log_y: bool = False,
 ) -> Any:
     """An Altair chart: ``measure`` over the numeric parameter ``x``, one line per alternative, with error bars.
 
@@ -99,13 +100,14 @@ def lines(
     variants = list(dict.fromkeys(value["variant"] for value in data))
     panels = list(dict.fromkeys(value["panel"] for value in data))
     scale = alt.Scale(type="log") if log_x else alt.Scale(zero=False)
+    height = alt.Scale(type="log") if log_y else alt.Scale(zero=True)
     base = alt.Chart(alt.InlineData(values=data)).encode(
         x=alt.X("x:Q", title=axes[0], scale=scale),
         color=alt.Color(
             "variant:N", sort=variants, legend=alt.Legend(title=None, orient="bottom", columns=3, labelLimit=0)
         ),
     )
-    curve = base.mark_line(point=True).encode(y=alt.Y("y:Q", title=axes[1]))
+    curve = base.mark_line(point=True).encode(y=alt.Y("y:Q", title=axes[1], scale=height))
     chart = alt.layer(base.mark_rule().encode(y="low:Q", y2="high:Q"), curve).properties(width=300, height=220)
     if len(panels) == 1:
         return chart.properties(title=title)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import IO
+from typing import IO, Literal
 
 from ksim.model.loader import Loaded
 from ksim.report.explain import meaning
@@ -56,13 +56,21 @@ class Printer:
     def line(self, text: str = "") -> None:
         self._console.print(text, markup=False)
 
-    def table(self, title: str, head: Sequence[str], body: Sequence[Sequence[str]]) -> None:
+    def table(
+        self,
+        title: str,
+        head: Sequence[str],
+        body: Sequence[Sequence[str]],
+        *,
+        justify: Literal["left", "right"] = "right",
+    ) -> None:
+        """``justify``: how all columns but the first stand; words to the left, numbers to the right."""
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
         table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
         for index, name in enumerate(head):
-            table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
+            table.add_column(name, justify="left" if index == 0 else justify, no_wrap=True)
         for row in body:
             table.add_row(*row)
         self._console.print(table)

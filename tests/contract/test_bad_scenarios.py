@@ -106,6 +106,7 @@ OOPS = BASE + "[faults.kernel_oops]\n"
         (BASE + "[kdump]\nnfs = 'a:/b'\nssh = 'c@d'\n", 4, "kdump.ssh", "only one dump target"),
         (BASE + "[capture]\ndump_sigma = 9\n", 3, "capture.dump_sigma", "0 to 4"),
         (BASE + "[capture]\nappend = '" + 3000 * "x" + "'\n", 3, "capture.append", "2048"),
+        (BASE + "[recovery]\ncrashes_again = 1.0\n", 3, "recovery.crashes_again", "at most 0.99"),
         (BASE + "[capture.memory]\nsigma = 3.0\n", 3, "capture.memory.sigma", "0 to 2"),
         (BASE + "[workload]\nprocesses = 0\n", 3, "workload.processes", "1 to 10000000"),
         (BASE + "[host]\nhypervisor = 'xen'\n", 3, "host.hypervisor", "'kvm'"),
