@@ -121,7 +121,7 @@ def crash_kernel_armed(stage: Stage, *, kdump_started: bool = False, early_kdump
     return stage == "userspace" and kdump_started
 
 
-def check_after_crash(*, journalled: bool, errors_flagged: bool) -> Literal["journal_replay", "fsck", "nothing"]:
+def check_after_crash(*, journalled: bool, errors_flagged: bool) -> Literal["journal_replay", "fsck"]:
     """What a file system that was not unmounted needs at the next mount: a full check only where errors are flagged."""
     if errors_flagged:
         return "fsck"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from ksim.chance.distributions import Constant, lognormal_exceeds, lognormal_of_mean, quantile_of
-from ksim.linux.capture_memory import need_bytes
+from ksim.linux.capture_memory import need_bytes, outcome
 from ksim.linux.core_collector import Collector, as_kdump_runs_it, parse_core_collector
 from ksim.linux.distro import capture_nr_cpus, capture_panic_s
 from ksim.linux.hw_watchdog import left_for_dump_s
@@ -83,9 +83,9 @@ def needed_bytes(plan: Machine) -> float:
 def _out_of_memory(plan: Plan) -> str:
     """OOM kills, then ``System is deadlocked on memory``: the panic of the capture kernel, by its own panic=."""
     settings = plan.scenario.capture
-    wait_s = capture_panic_s(plan.profile, settings.append)
-    to = plan.junction("reset") if wait_s else plan.junction("silent")
-    panicked = plan.stage("capture_panic", Constant(float(abs(wait_s))), to, phase="capture failed")
+    end = outcome(0, needed_bytes(plan), capture_panic_s(plan.profile, settings.append))
+    to = plan.junction("silent" if end.wait_s is None else "reset")
+    panicked = plan.stage("capture_panic", Constant(end.wait_s or 0.0), to, phase="capture failed")
     return plan.stage("capture_oom", settings.boot, panicked, phase="capture failed")
 
 
@@ -109,7 +109,7 @@ def _failure_action(plan: Plan) -> str:
     if action.ends != "dump":
         return act(plan, action.name)
     saved = plan.stage("rootfs_vmcore", plan.scenario.capture.finish, final, phase="final action", event="vmcore")
-    whole = attempt_of(plan, local=True)
+    whole = dump_attempts(plan, local=True)[-1]
     dumping = plan.stage("rootfs_dump", Constant(whole.seconds), saved, phase="dump") if whole.complete else final
     return plan.stage("rootfs_wait", Constant(action.wait_s), dumping, phase="target wait")
 
@@ -232,11 +232,6 @@ def dump_attempts(plan: Machine, *, local: bool = False) -> tuple[Attempt, ...]:
         space_bytes=host.dump_space,
         scan_s_per_tib=settings.scan_per_tib,
     )
-
-
-def attempt_of(plan: Plan, *, local: bool) -> Attempt:
-    """The last attempt: the one that is whole, if any is."""
-    return dump_attempts(plan, local=local)[-1]
 
 
 def collector_of(plan: Machine) -> Collector:

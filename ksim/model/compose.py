@@ -81,6 +81,7 @@ def _composed(scenario: Scenario, strategy: Strategy) -> Lifecycle:
         "panic machine_check": ("panic.machine_check", partial(panic, "machine_check")),
         "panic early_boot": ("panic.early_boot", partial(boots_again, False)),
         "panic armed_boot": ("panic.armed_boot", partial(boots_again, True)),
+        "panic pretimeout": ("panic.pretimeout", lambda plan: strategy.build(plan, Crash("panic.pretimeout"))),
         "reset": ("firmware", stages.reset),
         "production_kernel": ("kernel", stages.production_kernel),
         "hung": ("hung", stages.hung),

@@ -1,10 +1,10 @@
 """A lifecycle graph under construction, and the Linux facts that its builders ask for.
 
 Faults and strategies add nodes here and know of each other only these junctions, each built when first asked
-for: ``panic`` and ``panic machine_check``, ``reset`` (firmware and everything after it), ``production_kernel``
-(where a kexec arrives), ``hung`` (the kernel panicked and stands still), ``silent`` (so does the kernel that it jumped
-into), ``dead`` (no CPU runs tasks any more), ``wedged`` (kernel alive, service dead) and ``halted`` (stopped, power
-on or off).
+for: ``panic``, ``panic machine_check`` and ``panic pretimeout`` (of a watchdog), ``reset`` (firmware and
+everything after it), ``production_kernel`` (where a kexec arrives), ``hung`` (the kernel panicked and stands
+still), ``silent`` (so does the kernel that it jumped into), ``dead`` (no CPU runs tasks any more), ``wedged``
+(kernel alive, service dead) and ``halted`` (stopped, power on or off).
 """
 
 from __future__ import annotations

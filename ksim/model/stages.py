@@ -6,8 +6,8 @@ Each function adds its nodes to the plan and returns the first one.
 from __future__ import annotations
 
 from ksim.chance.distributions import Constant, Law
-from ksim.linux.boot import root_mount
-from ksim.linux.hw_watchdog import after_panic_s, in_hang_s
+from ksim.linux.boot import crash_kernel_armed, root_mount
+from ksim.linux.hw_watchdog import after_panic_s, in_hang_s, pretimeout_panics
 from ksim.model.lifecycle import Branch, Clock, Service
 from ksim.model.plan import Plan
 
@@ -31,8 +31,8 @@ def production_kernel(plan: Plan) -> str:
     boot, recovery = plan.scenario.host.boot, plan.scenario.recovery
     application = plan.stage("application", boot.application, "running")
     again, early = recovery.crashes_again, recovery.crashes_early
-    if EARLY_KDUMP in plan.words:  # loaded from the initramfs already: the crash kernel is there in user space
-        early = 0.0
+    if crash_kernel_armed("userspace", early_kdump=EARLY_KDUMP in plan.words):
+        early = 0.0  # loaded from the initramfs already
     ways = [Branch(application, boot.userspace, 1.0 - again)]
     if again > 0.0:
         ways += [
@@ -84,9 +84,10 @@ def silent(plan: Plan) -> str:
 
 
 def dead(plan: Plan) -> str:
-    """No CPU runs tasks any more, and the kernel had no say in it."""
+    """No CPU runs tasks any more, and the kernel had no say in it, unless the watchdog warns it by an NMI first."""
     lost = plan.scenario.workload.at_risk
-    return plan.race("dead", "hung", *starved_watchdog(plan), *from_outside(plan), work_lost_s=lost)
+    to = "panic pretimeout" if pretimeout_panics(plan.scenario.host.watchdog_driver) else "reset"
+    return plan.race("dead", "hung", *starved_watchdog(plan, to), *from_outside(plan), work_lost_s=lost)
 
 
 def wedged(plan: Plan) -> str:
@@ -99,11 +100,11 @@ def halted(plan: Plan) -> str:
     return plan.race("halted", "halted", *from_outside(plan))
 
 
-def starved_watchdog(plan: Plan) -> list[Clock]:
-    """The hardware watchdog that nobody feeds from now on, if there is one that fires."""
+def starved_watchdog(plan: Plan, to: str = "reset") -> list[Clock]:
+    """The hardware watchdog that nobody feeds from now on, if there is one that fires; ``to``: junction after it."""
     host = plan.scenario.host
     left = None if host.watchdog is None else in_hang_s(host.watchdog_driver, host.watchdog)
-    return [] if left is None else [Clock("watchdog", Constant(left), plan.junction("reset"))]
+    return [] if left is None else [Clock("watchdog", Constant(left), plan.junction(to))]
 
 
 def from_outside(plan: Plan) -> list[Clock]:

@@ -182,6 +182,18 @@ def test_what_nobody_feeds_or_tells_cuts_the_dump(given: tuple[str, ...], cut: b
     assert (found < 0.8 * whole) == cut
 
 
+def test_a_watchdog_that_warns_by_an_nmi_saves_a_dump_of_a_dead_host() -> None:
+    shows = "soft_lockup=0.0, hard_lockup=0.0, hung_task=0.0, rcu_stall=0.0, workqueue_lockup=0.0, silent_hang=0.0"
+    given = ("faults.kernel_oops.rate=0 /y", "host.watchdog=60 s", "kernel.hardlockup_panic=0",
+             f"faults.kernel_hang.shows={{{shows}, all_cpus_hang=1.0}}")  # fmt: skip
+    resets, warns = life("kdump", *given), life("kdump", *given, "host.watchdog_driver=hpwdt")
+    assert "panic.pretimeout" not in resets.index
+    assert warns["dead"].clocks[0].to == "panic.pretimeout"
+    assert exact(warns)["panics_per_year"] > 1.5 * exact(resets)["panics_per_year"]
+    assert exact(warns)["vmcore_captured"] > 0.8
+    assert exact(warns)["work_lost_min_per_year"] == pytest.approx(exact(resets)["work_lost_min_per_year"], rel=1e-4)
+
+
 def test_a_full_target_loses_the_dump_unless_a_smaller_level_fits() -> None:
     space = "host.dump_space=2 GB"
     full = life("kdump", space, "kdump.core_collector=makedumpfile -l -d 1")
