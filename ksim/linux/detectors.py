@@ -244,13 +244,14 @@ def _detect(detector: Detector, strike: Strike) -> Detection:
     if latency.low_s > strike.lasts_s:
         return replace(silent, why="over before")
     panic_latency = detector.panic_latency(strike) if detector.panics(strike) else NEVER
+    message = detector.message(strike)
+    if detector.taint & strike.settings.panic_on_taint:  # the first report taints, before any panic of its own
+        panic_latency, message = latency, "panic_on_taint set ..."
     panics = panic_latency.low_s <= strike.lasts_s and panic_latency != NEVER
     if not panics:
         panic_latency = NEVER
     why = "panics" if panics else "reports"
-    return Detection(
-        detector.name, True, latency, panics, panic_latency, why, detector.message(strike), detector.source
-    )
+    return Detection(detector.name, True, latency, panics, panic_latency, why, message, detector.source)
 
 
 def first_panic(found: tuple[Detection, ...]) -> Detection | None:
@@ -264,14 +265,18 @@ def _row(detector: Detector) -> tuple[Row, Row]:
 
     def says(strike: Strike) -> str:
         d = found(strike)
-        if not d.fires:
-            return f"nothing: {d.why}"
+        if not reports(strike):
+            return f"nothing: {'another detector panics first' if d.fires else d.why}"
         again = ""
         if detector.name == "hung_task":
             left = strike.settings.hung_task_warnings
             spent = left >= 0 and strike.hung_reports >= left
             again = "; all its reports of this boot are spent, it prints nothing" if spent and not d.panics else ""
         return f"a report after {d.latency.low_s:g} to {d.latency.high_s:g} s{again}"
+
+    def reports(strike: Strike) -> bool:
+        d, first = found(strike), first_panic(detections(strike))
+        return d.fires and (first is None or first is d or d.latency.low_s <= first.panic_latency.low_s)
 
     def ends(strike: Strike) -> bool:
         first = first_panic(detections(strike))
@@ -284,8 +289,8 @@ def _row(detector: Detector) -> tuple[Row, Row]:
     return (
         Row(
             detector.name,
-            f"is the {detector.name.replace('_', ' ')} detector on, can it see this, and is the hang long enough?",
-            lambda s: found(s).fires,
+            f"is the {detector.name.replace('_', ' ')} detector on, can it see this, and does the hang last so long?",
+            reports,
             says,
             detector.source,
             taints=lambda s: detector.taint,

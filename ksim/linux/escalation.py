@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ksim.linux.detectors import Detection, detections, hang_rows
+from ksim.linux.detectors import SEEN_BY, Detection, detections, hang_rows
 from ksim.linux.events import Event
 from ksim.linux.file_system import FILE_SYSTEM_ROWS
 from ksim.linux.hardware import MACHINE_CHECK_ROWS, NMI_ROWS
@@ -149,19 +149,41 @@ def _cause(event: Event) -> Cause:
 def unasked(strike: Strike) -> tuple[str, ...]:
     """Which parts of the state Linux does not ask about for this event, by field name, where they were given."""
     default = Strike(strike.event, strike.settings)
-    asked = {
-        "oops": {"context", "task", "locks", "irqs_off", "preempt_count", "oopses", "is_handled"},
-        "warning": {"warns", "writes", "task"},
-        "nmi": {"is_handled"},
-        "detector": {"stalls", "hung_reports", "hung_tasks", "lasts_s", "task"},
-        "file_system": {"fs_errors"},
-        "user": {"task", "exit_code"},
-        "memory": {"task"},
-        "machine_check": {"task"},
-        "panic": set(),
-    }[strike.event.family] | {"event", "settings", "taint", "crash_kernel_loaded"}
     given = [name for name in Strike.__dataclass_fields__ if getattr(strike, name) != getattr(default, name)]
+    asked = _asked(strike)
     return tuple(name for name in given if name not in asked)
+
+
+_ALWAYS = frozenset({"event", "settings", "taint", "crash_kernel_loaded"})
+_BY_FAMILY = {
+    "oops": {"context", "task", "locks", "irqs_off", "preempt_count", "oopses", "is_handled"},
+    "warning": {"warns", "writes", "task"},
+    "nmi": {"is_handled"},
+    "detector": {"stalls", "hung_reports", "hung_tasks", "lasts_s", "task"},
+    "file_system": {"fs_errors"},
+    "user": {"task", "exit_code"},
+    "memory": {"task"},
+    "machine_check": {"task"},
+    "panic": set[str](),
+}
+_ONLY_FOR = {
+    "writes": {"user_taint"},
+    "exit_code": {"init_exit"},
+    "fs_errors": {"ext4_error"},
+    "hung_reports": {"hung_task"},
+    "hung_tasks": {"hung_task"},
+    "stalls": {event for event, seen_by in SEEN_BY.items() if {"rcu_stall", "workqueue_lockup"} & set(seen_by)},
+}
+
+
+def _asked(strike: Strike) -> frozenset[str]:
+    event = strike.event
+    asked = _BY_FAMILY["warning" if rows_of(strike) is WARNING_ROWS else event.family] - {
+        name for name, events in _ONLY_FOR.items() if event.name not in events
+    }
+    if event.context is not None:  # the event brings its own
+        asked -= {"context", "locks", "irqs_off", "preempt_count"}
+    return asked | _ALWAYS
 
 
 def as_data(decision: Decision) -> dict[str, Any]:

@@ -99,14 +99,21 @@ _SIGBUS_NOW = Row(
     ),
     kills=lambda s: f"the process {s.task.comm}[{s.task.pid}], by SIGBUS",
 )
-_TAINT_M = Row(
-    "taint_machine_check",
-    "is the error uncorrected?",
-    always,
-    "taint M",
-    _MCE,
-    taints=lambda s: Taint.MACHINE_CHECK,
-)
+
+
+def _taint_m(source: Source) -> Row:
+    return Row(
+        "taint_machine_check",
+        "is the error uncorrected?",
+        always,
+        "taint M",
+        source,
+        taints=lambda s: Taint.MACHINE_CHECK,
+    )
+
+
+_GHES = Source("Linux", "drivers/acpi/apei/ghes.c, __ghes_panic()")
+_TAINT_M = _taint_m(_MCE)
 
 
 def _fatal(why: str, source: Source) -> Row:
@@ -138,11 +145,11 @@ MACHINE_CHECK_ROWS: Mapping[str, tuple[Row, ...]] = {
             kills=lambda s: f"the process {s.task.comm}[{s.task.pid}], by SIGBUS",
         ),
     ),
-    "mce_fatal": (_TAINT_M, _fatal("panic, whatever the settings", _MCE)),
+    # do_machine_check() taints what survives it: mce_panic() comes before
+    "mce_fatal": (_fatal("panic, whatever the settings", _MCE),),
     "mce_timeout": (_fatal("panic, whatever the settings", _MCE),),
-    "ghes_fatal": (
-        _fatal("panic, whatever the settings", Source("Linux", "drivers/acpi/apei/ghes.c, __ghes_panic()")),
-    ),
+    # taint since 6.17, and in the long-term releases from 5.15 on
+    "ghes_fatal": (_taint_m(_GHES), _fatal("panic, whatever the settings", _GHES)),
     "poison_clean": (
         _NO_RECOVERY,
         Row(

@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ksim.linux.rules import End, Row, Strike, always
+from ksim.linux.vocabulary import TaskKind
 from ksim.source import Source
 
 _CHECK = Source("Linux", "mm/oom_kill.c, check_panic_on_oom()")
 _OOM = Source("Linux", "mm/oom_kill.c, out_of_memory()")
 
+_DYING = Row(
+    "already_dying",
+    "is the task that asked for memory already exiting?",
+    lambda s: s.task.kind is TaskKind.USER and s.task.is_exiting,
+    "it is the victim: it may use the reserves to finish; no setting is asked",
+    _OOM,
+    End.KILLED,
+    kills=lambda s: f"the process {s.task.comm}[{s.task.pid}], which is exiting anyway",
+)
 _COMPULSORY = Row(
     "panic_on_oom_2",
     "is vm.panic_on_oom 2?",
@@ -33,8 +43,8 @@ _SYSTEM_WIDE = Row(
 )
 _ALLOCATING = Row(
     "oom_kill_allocating_task",
-    "is vm.oom_kill_allocating_task set (and no memory cgroup short)?",
-    lambda s: s.settings.oom_kill_allocating_task != 0 and s.event.name != "oom_memcg",
+    "is vm.oom_kill_allocating_task set, no memory cgroup short, and the task neither init nor a kernel thread?",
+    lambda s: s.settings.oom_kill_allocating_task != 0 and s.event.name != "oom_memcg" and s.task.kind is TaskKind.USER,
     "the task that asked for memory gets SIGKILL",
     _OOM,
     End.KILLED,
@@ -67,6 +77,6 @@ _DEADLOCKED = Row(
     prints="Out of memory and no killable processes...",
 )
 OOM_ROWS: Mapping[str, tuple[Row, ...]] = {
-    **dict.fromkeys(("oom", "oom_cpuset", "oom_memcg"), (_COMPULSORY, _SYSTEM_WIDE, _ALLOCATING, _HIGHEST)),
+    **dict.fromkeys(("oom", "oom_cpuset", "oom_memcg"), (_DYING, _COMPULSORY, _SYSTEM_WIDE, _ALLOCATING, _HIGHEST)),
     "oom_no_victim": (_COMPULSORY, _SYSTEM_WIDE, _DEADLOCKED),
 }

@@ -118,7 +118,7 @@ class Row:
     """One question of the kernel and what follows if the answer is yes.
 
     ``message`` is the panic's text, behind "Kernel panic - not syncing: "; ``prints`` is a line of the
-    console; ``kills`` says who dies.
+    console, which comes before ``taints``; ``kills`` says who dies.
     """
 
     name: str
@@ -201,9 +201,9 @@ def walk(rows: Sequence[Row], strike: Strike) -> Walk:
         if row.taints is not None:
             added = row.taints(strike)
             taint |= added
-            if added & strike.settings.panic_on_taint:
+            if added and taint & strike.settings.panic_on_taint:  # add_taint() compares the whole mask
                 steps.append(Step(_ON_TAINT.name, _ON_TAINT.asks, True, "panic", _ADD_TAINT))
-                end, ended_by, pstore = End.PANIC, _ON_TAINT, False
+                end, ended_by = End.PANIC, _ON_TAINT
         if end is not None:
             message = text_of(ended_by.message, strike)
             return Walk(

@@ -161,6 +161,13 @@ def test_hung_task_reports_end_and_say_so():
     assert any("blocked for more" in line for line in log("hung_task", hung_reports=10, hung_task_panic=1))
 
 
+def test_a_hung_task_is_found_by_khungtaskd():
+    lines = log("hung_task", hung_task_panic=1)
+    at = lines.index("Kernel panic - not syncing: hung_task: blocked tasks")
+    assert "Comm: khungtaskd Not tainted" in lines[at + 1]
+    assert lines[0].startswith("INFO: task worker:1234 blocked")
+
+
 def test_a_count_of_thresholds_shows_in_the_printed_time():
     line = log("soft_lockup", "7.3.4", softlockup_panic=3)[0]
     assert int(re.search(r"stuck for (\d+)s", line)[1]) >= 55

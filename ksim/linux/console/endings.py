@@ -5,11 +5,15 @@ Follows kernel/panic.c and arch/x86/kernel/setup.c (dump_kernel_offset).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ksim.linux.console.exceptions import interrupt_of
 from ksim.linux.console.look import Look, call_trace, cpu_lines
 from ksim.linux.escalation import Decision
 from ksim.linux.taint import Taint
+from ksim.linux.vocabulary import Task, TaskKind
 
+KHUNGTASKD = Task(TaskKind.KTHREAD, comm="khungtaskd", pid=71)
 KERNEL_OFFSET = (
     "Kernel Offset: 0x2f400000 from 0xffffffff81000000 (relocation range: 0xffffffff80000000-0xffffffffbfffffff)"
 )
@@ -22,7 +26,10 @@ def panic(decision: Decision, look: Look) -> list[str]:
         return []
     lines = [f"Kernel panic - not syncing: {decision.message}"]
     if not decision.taint & Taint.DIE:  # after an oops the stack is on the screen already
-        lines += [*cpu_lines(decision.strike, look, decision.taint), *call_trace(look, interrupt_of(decision.strike))]
+        strike = decision.strike
+        if decision.rule == "hung_task_panic":  # it is not the hung task that finds it
+            strike = replace(strike, task=KHUNGTASKD)
+        lines += [*cpu_lines(strike, look, decision.taint), *call_trace(look, interrupt_of(strike))]
     if after.runs_notifiers:
         lines.append(KERNEL_OFFSET)
     if after.action == "reboot" and after.wait_s > 0.0:
