@@ -183,7 +183,7 @@ def _asked(strike: Strike) -> frozenset[str]:
     }
     if event.context is not None:  # the event brings its own
         asked -= {"context", "locks", "irqs_off", "preempt_count"}
-    return asked | _ALWAYS
+    return frozenset(asked | _ALWAYS)
 
 
 def as_data(decision: Decision) -> dict[str, Any]:
