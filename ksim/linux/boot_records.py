@@ -19,7 +19,7 @@ LAST_SEES_CRASHES_SINCE = (2, 40)
 
 
 def timespan(seconds: float) -> str:
-    """A duration as systemd prints it, to the millisecond: 296ms, 2.584s, 1min 9.608s, 4min 60ms, 1h 2min 3.400s."""
+    """A duration as systemd prints it, to the millisecond: 0, 2s, 296ms, 2.584s, 1min 9.608s, 4min 60ms, 1h 2min 3.400s."""
     if not 0.0 <= seconds < 1e9:
         raise LinuxError(f"not a time that systemd prints: {seconds} s")
     total_ms = round(seconds * 1000)
@@ -28,10 +28,10 @@ def timespan(seconds: float) -> str:
     parts = [f"{hours}h"] if hours else []
     parts += [f"{minutes}min"] if minutes else []
     if ms >= 1000:
-        parts.append(f"{ms // 1000}.{ms % 1000:03d}s")
-    elif ms or not parts:
+        parts.append(f"{ms // 1000}.{ms % 1000:03d}s" if ms % 1000 else f"{ms // 1000}s")
+    elif ms:
         parts.append(f"{ms}ms")
-    return " ".join(parts)
+    return " ".join(parts) or "0"
 
 
 def shown_phases(*, uefi: bool, loader_reports: bool, after_kexec: bool, initrd: bool = True) -> tuple[str, ...]:

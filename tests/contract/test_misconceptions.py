@@ -174,7 +174,7 @@ def test_15_one_message_format():
     ("seconds", "text"),
     [
         (0.296, "296ms"), (2.584, "2.584s"), (69.608, "1min 9.608s"), (240.06, "4min 60ms"), (3723.4, "1h 2min 3.400s"),
-        (0.0, "0ms"), (60.0, "1min"),
+        (0.0, "0"), (2.0, "2s"), (60.0, "1min"), (62.0, "1min 2s"),
     ],
 )  # fmt: skip
 def test_timespans(seconds, text):
