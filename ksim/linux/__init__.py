@@ -17,9 +17,9 @@ Decisions
 ``console``         what the kernel prints about it, in the words of its release
 
 From the panic to the next kernel
-``crashkernel``     how much memory ``crashkernel=`` really reserves
+``crashkernel``, ``crashkernel_grammar``  how much memory ``crashkernel=`` asks for and really gets
 ``capture_memory``  what the capture kernel needs, and its end if it has less
-``kdump_conf``, ``kdump_sysconfig``  /etc/kdump.conf and its shell-style relatives
+``kdump_conf``, ``kdump_actions``, ``kdump_sysconfig``  /etc/kdump.conf, what it does at last, its shell relatives
 ``core_collector``, ``makedumpfile``  the dump: options, size, duration, full disks
 ``fadump``          firmware-assisted dump of POWER
 ``kexec``           two image slots and the commands on them

@@ -2,7 +2,7 @@
 
 The block layer never panics. A command times out, is aborted and tried again; where that fails the error handler
 freezes the whole host adapter and climbs a ladder of resets; at its end the device is offline and every I/O fails
-with EIO at once. What the file system makes of that is ``ksim.linux.file_system``'s to say.
+with EIO at once. ``after_eio`` says what a file system makes of that.
 
 Follows drivers/scsi/sd.h, drivers/scsi/scsi_error.c, drivers/scsi/scsi_lib.c, drivers/nvme/host/{core,pci}.c and
 drivers/ata/libata-eh.c.
@@ -10,10 +10,12 @@ drivers/ata/libata-eh.c.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ksim.errors import LinuxError, nearest
 from ksim.source import Source
 
 Kind = Literal["scsi", "nvme"]
@@ -62,7 +64,7 @@ DISKS: Mapping[Kind, Disk] = {
             Rung("controller reset", 0.0, "host"),
             Rung("controller removed", 0.0, "device"),
         ),
-        Source("Linux", "drivers/nvme/host/pci.c, nvme_timeout()"),
+        Source("Linux", "drivers/nvme/host/core.c, nvme_max_retries; pci.c, nvme_timeout()"),
     ),
 }
 ATA_RESET_TRIES_S = (10.0, 10.0, 35.0, 5.0)
@@ -71,26 +73,71 @@ ATA_RESET_TRIES_S = (10.0, 10.0, 35.0, 5.0)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The way of one command that never succeeds: seconds until its reader gets EIO, tries, and who waits meanwhile."""
+    """The way of one command that the disk did not answer.
 
+    ``waits_s``: how long its reader sleeps in state D; ``eio_after_s``: until it gets EIO, infinite where a reset
+    brings the disk back and the next try is answered. ``host_frozen_s``: how long every disk of the adapter stands
+    still.
+    """
+
+    waits_s: float
     eio_after_s: float
     tries: int
     host_frozen_s: float
-    panics: bool
 
 
-def command_fails(kind: Kind = "scsi", *, aborts_work: bool = True, resets_work: bool = False) -> Failure:
-    """A command that the disk never answers.
+def command_fails(
+    kind: Kind = "scsi", *, aborts_work: bool = True, resets_work: bool = False, timeout_s: float | None = None
+) -> Failure:
+    """A command that the disk does not answer. ``timeout_s``: /sys/block/X/device/timeout, if it was changed.
 
-    Where aborting works, SCSI tries again up to 5 times, capped at (5 + 1) x 30 s over all. Where it does not, the
-    error handler takes over after the first timeout: the ladder is climbed until a reset helps (``resets_work``) or
-    the device is offline.
+    Where aborting works, it is tried again up to 5 times: (5 + 1) x 30 s until EIO. Where it does not, the error
+    handler takes over after the first timeout: the first reset helps (``resets_work``), or the ladder is climbed to
+    its end and the device is gone.
     """
     disk = DISKS[kind]
-    if aborts_work and kind == "scsi":
+    timeout = disk.timeout_s if timeout_s is None else timeout_s
+    if not 0.0 < timeout < math.inf:
+        raise LinuxError(f"a command times out after more than 0 s, not {timeout} s")
+    if aborts_work:
         tries = disk.retries + 1
-        return Failure(tries * disk.timeout_s, tries, 0.0, False)
+        return Failure(tries * timeout, tries * timeout, tries, 0.0)
     rungs = disk.ladder[:2] if resets_work else disk.ladder
-    climbed = sum(rung.lasts_s for rung in rungs)
+    waits = timeout + sum(rung.lasts_s for rung in rungs)
     frozen = sum(rung.lasts_s for rung in rungs if rung.scope == "host")
-    return Failure(disk.timeout_s + climbed, 1, frozen, False)
+    return Failure(waits, math.inf if resets_work else waits, 1 + resets_work, frozen)
+
+
+@dataclass(frozen=True, slots=True)
+class AfterEio:
+    """What a file system does with an I/O error: the event of ``ksim.linux.events`` that decides, if there is one."""
+
+    says: str
+    event: str
+    source: Source
+
+
+_EXT4_DOC = Source("Linux", "Documentation/admin-guide/ext4.rst")
+_XFS = Source("Linux", "fs/xfs/xfs_sysfs.c, xfs_error_cfg")
+AFTER_EIO: Mapping[tuple[str, str], AfterEio] = {
+    ("ext4", "data"): AfterEio("Buffer I/O error; fsync() fails, the file system goes on", "", _EXT4_DOC),
+    ("ext4", "metadata"): AfterEio(
+        "what errors= says", "ext4_error", Source("Linux", "fs/ext4/super.c, ext4_handle_error()")
+    ),
+    ("xfs", "log"): AfterEio(
+        "the file system shuts down at once", "xfs_shutdown", Source("Linux", "fs/xfs/xfs_fsops.c")
+    ),
+    ("xfs", "metadata"): AfterEio("the write is tried again for ever", "xfs_metadata_write", _XFS),
+    ("xfs", "metadata, device gone"): AfterEio("ENODEV is final: the file system shuts down", "xfs_shutdown", _XFS),
+}
+"""By file system and what could not be written."""
+
+
+def after_eio(file_system: str, what: str) -> AfterEio:
+    """What becomes of a write that failed for good. Raises LinuxError for a pair that the table does not know."""
+    found = AFTER_EIO.get((file_system, what))
+    if found is None:
+        known = [f"{fs}: {name}" for fs, name in AFTER_EIO]
+        asked = f"{file_system[:40]}: {what[:40]}"
+        raise LinuxError(f"unknown write '{asked}'{nearest(asked, known)} (known: {'; '.join(known)})")
+    return found

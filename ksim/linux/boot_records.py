@@ -19,7 +19,7 @@ LAST_SEES_CRASHES_SINCE = (2, 40)
 
 
 def timespan(seconds: float) -> str:
-    """A duration as systemd prints it, to the millisecond: 0, 2s, 296ms, 2.584s, 1min 9.608s, 4min 60ms, 1h 2min 3.400s."""
+    """A duration as systemd prints it, to the millisecond: 0, 2s, 296ms, 2.584s, 1min 9.608s, 1h 2min 3.400s."""
     if not 0.0 <= seconds < 1e9:
         raise LinuxError(f"not a time that systemd prints: {seconds} s")
     total_ms = round(seconds * 1000)

@@ -276,7 +276,7 @@ def _row(detector: Detector) -> tuple[Row, Row]:
 
     def reports(strike: Strike) -> bool:
         d, first = found(strike), first_panic(detections(strike))
-        return d.fires and (first is None or first is d or d.latency.low_s <= first.panic_latency.low_s)
+        return d.fires and (first is None or d.latency.low_s <= first.panic_latency.low_s)
 
     def ends(strike: Strike) -> bool:
         first = first_panic(detections(strike))

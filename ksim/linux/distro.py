@@ -26,8 +26,10 @@ class Profile:
     kernel makes of ``crashkernel=auto``. ``capture_cmdline``: words that kdump adds for the capture kernel.
     ``collector``: what writes the dump, and ``on_failure``: what the distribution does when that fails.
     ``capture_root``: whether the capture boot mounts the real root file system. The rest is how its kernel is
-    built: ``rcu_cpu_stall_timeout_s``, ``workqueue_watchdog_s`` (0: not built or off), ``detector`` of hard
-    lockups, ``bug_on_data_corruption``, ``sched_stack_end_check``, ``efi_pstore``.
+    built (``config_source``): ``rcu_cpu_stall_timeout_s``, ``workqueue_watchdog_s`` (0: not built or off),
+    ``detector`` of hard lockups, ``bug_on_data_corruption``, ``sched_stack_end_check``, ``efi_pstore``. What it is
+    built to do differently about panics is in ``sysctl``. ``appends_threads``: its kdump gives makedumpfile as many
+    threads as the capture kernel has CPUs, whatever core_collector says (kdump-utils, November 2024).
     """
 
     name: str
@@ -46,6 +48,7 @@ class Profile:
     bug_on_data_corruption: bool = False
     sched_stack_end_check: bool = False
     efi_pstore: bool = True
+    appends_threads: bool = False
     config_source: Source = field(default=Source("Linux Kconfig defaults"))
 
     def hardlockup_detector(self, release: Release) -> str:
@@ -75,34 +78,62 @@ def _sles(ram_bytes: int) -> str:
 
 
 _OOPS = {"kernel.panic_on_oops": 1}
+# load.sh writes panic_on_oops once the crash kernel is loaded; the other two are built into the kernel
+_SUSE_SYSCTL = {**_OOPS, "kernel.hardlockup_panic": 1, "kernel.hung_task_timeout_secs": 480}
 _RHEL_CAPTURE = (
     "irqpoll nr_cpus=1 reset_devices cgroup_disable=memory mce=off numa=off udev.children-max=2 panic=10 "
     "acpi_no_memhotplug transparent_hugepage=never nokaslr hest_disable novmcoredd cma=0 hugetlb_cma=0"
 )
 _DEBIAN_CAPTURE = "reset_devices systemd.unit=kdump-tools-dump.service nr_cpus=1 irqpoll usbcore.nousb"
-# KDUMP_CPUS is 1 up to kdump 2.0.17, which SLES 15 has; later ones use up to 32 CPUs
-_SUSE_CAPTURE = "nr_cpus=1 reset_devices acpi_no_memhotplug cgroup_disable=memory nokaslr irqpoll sysrq=yes panic=1"
+# load.sh of openSUSE/kdump: KDUMP_CPUS is 1 up to kdump 2.0.17, which SLES 15 has; later ones use up to 32 CPUs
+_SUSE_CAPTURE = (
+    "sysrq=yes reset_devices acpi_no_memhotplug cgroup_disable=memory nokaslr numa=off irqpoll nr_cpus=1 "
+    "root=kdump rootflags=bind rd.udev.children-max=8 panic=1"
+)
 _RHEL_COLLECTOR = "makedumpfile -l --message-level 7 -d 31"
 _DEBIAN_COLLECTOR = "makedumpfile -c -d 31"
 _RHEL_FAILS = "failure_action of kdump.conf (reboot by default)"
 _DEBIAN_FAILS = "cp of the whole memory in place of makedumpfile, then KDUMP_FAIL_CMD or reboot -f"
 _SUSE_FAILS = "goes on (KDUMP_CONTINUE_ON_ERROR) and reboots (KDUMP_IMMEDIATE_REBOOT)"
-_RHEL_CONFIG = assumed("RHEL and Fedora kernels: RCU stall timeout of 60 s, efi-pstore off; not confirmed")
-_DEBIAN_CONFIG = Source("Debian kernel configuration", "RCU 21 s, SCHED_STACK_END_CHECK and BUG_ON_DATA_CORRUPTION on")
-_UBUNTU_CONFIG = assumed("as Debian's, but for an RCU stall timeout of 60 s; not confirmed")
+_RHEL_CONFIG = Source(
+    "Red Hat kernel configuration, redhat/configs/common (RCU 60 s, no workqueue watchdog, no SCHED_STACK_END_CHECK)",
+    "panic_on_oops and efi-pstore off are not confirmed",
+    is_assumed=True,
+)
+_DEBIAN_CONFIG = Source(
+    "Debian kernel configuration, debian/config/config",
+    "RCU 21 s, SCHED_STACK_END_CHECK and efi-pstore on; BUG_ON_DATA_CORRUPTION from Debian 12",
+)
+_UBUNTU_CONFIG = Source(
+    "Ubuntu kernel annotations (RCU 60 s)", "the rest is taken to be as Debian's, not confirmed", is_assumed=True
+)
+_SUSE_CONFIG = Source(
+    "openSUSE/kernel-source, config/x86_64/default of SLE 15 SP6 (6.4.0)",
+    "RCU 60 s, workqueue watchdog and SCHED_STACK_END_CHECK on, hard lockups panic, hung tasks after 480 s",
+)
+WORKQUEUE_WATCHDOG_S = 30
+"""Threshold of a kernel that is built with it (kernel/workqueue.c, wq_watchdog_thresh)."""
 
 
-def _rhel(name: str, crashkernel_for: Callable[[int], str], source: Source, auto: Auto | None = None) -> Profile:
+def _rhel(
+    name: str,
+    crashkernel_for: Callable[[int], str],
+    source: Source,
+    auto: Auto | None = None,
+    *,
+    appends_threads: bool = False,
+) -> Profile:
     return Profile(
         name, crashkernel_for, _OOPS, _RHEL_CAPTURE, _RHEL_COLLECTOR, _RHEL_FAILS, "initramfs",
         "yes: kdump.service is enabled", source, auto,
-        rcu_cpu_stall_timeout_s=60, efi_pstore=False, config_source=_RHEL_CONFIG,
+        rcu_cpu_stall_timeout_s=60, efi_pstore=False, appends_threads=appends_threads, config_source=_RHEL_CONFIG,
     )  # fmt: skip
 
 
 def _debian(
-    name: str, ladder: str, source: Source, by_default: str, rcu_s: int = 21, config: Source = _DEBIAN_CONFIG
-) -> Profile:
+    name: str, ladder: str, source: Source, by_default: str,
+    rcu_s: int = 21, config: Source = _DEBIAN_CONFIG,
+) -> Profile:  # fmt: skip
     return Profile(
         name, _ladder(ladder), _OOPS, _DEBIAN_CAPTURE, _DEBIAN_COLLECTOR, _DEBIAN_FAILS, "real root",
         by_default, source,
@@ -127,8 +158,8 @@ _PROFILES = (
         "rhel9", _ladder("1G-4G:192M,4G-64G:256M,64G-:512M"),
         Source("kdump-utils 34d27c4 (2021-11); panic_on_oops=1 from kernel sysctl docs of RHEL"),
     ),
-    _rhel("rhel10", _ladder("2G-64G:256M,64G-:512M"), Source("kdump-utils fe18f93 (2025-03)")),
-    _rhel("fedora", _ladder("2G-64G:256M,64G-:512M"), Source("kdump-utils fe18f93 (2025-03)")),
+    _rhel("rhel10", _ladder("2G-64G:256M,64G-:512M"), Source("kdump-utils fe18f93 (2025-03)"), appends_threads=True),
+    _rhel("fedora", _ladder("2G-64G:256M,64G-:512M"), Source("kdump-utils fe18f93 (2025-03)"), appends_threads=True),
     _debian(
         "debian12", "384M-:128M", Source("kdump-tools 1.8.1, which sets panic_on_oops"), _NOT_INSTALLED
     ),
@@ -145,10 +176,14 @@ _PROFILES = (
         "yes, from 4 CPU threads and 6 GB on, below 2 TB, with /var free for 5 times RAM and swap", 60, _UBUNTU_CONFIG,
     ),
     Profile(
-        "sles15", _sles, {}, _SUSE_CAPTURE, _RHEL_COLLECTOR, _SUSE_FAILS, "initramfs",
+        "sles15", _sles, _SUSE_SYSCTL, _SUSE_CAPTURE, _RHEL_COLLECTOR, _SUSE_FAILS, "initramfs",
         "offered by the installer",
-        assumed("kdumptool calibrates per machine: four sizes around its answer on 768 GB (harvester issue 1357)"),
-        rcu_cpu_stall_timeout_s=60, config_source=assumed("SLES kernels: RCU stall timeout of 60 s; not confirmed"),
+        assumed(
+            "kdumptool calibrates per machine: four sizes around its answer on 768 GB (harvester issue 1357); "
+            "panic_on_oops and panic=1 of the capture kernel are those of openSUSE/kdump init/load.sh"
+        ),
+        rcu_cpu_stall_timeout_s=60, workqueue_watchdog_s=WORKQUEUE_WATCHDOG_S, sched_stack_end_check=True,
+        config_source=_SUSE_CONFIG,
     ),
 )  # fmt: skip
 PROFILES: Mapping[str, Profile] = MappingProxyType({profile.name: profile for profile in _PROFILES})

@@ -13,13 +13,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ksim.errors import LinuxError, nearest
-from ksim.linux.core_collector import Collector, parse_core_collector
+from ksim.linux.core_collector import STREAM_TARGETS, Collector, NotModelled, parse_core_collector
+from ksim.linux.kdump_actions import ACTIONS as ACTIONS
+from ksim.linux.kdump_actions import FALL_BACKS as FALL_BACKS
+from ksim.linux.kdump_actions import Action as Action
+from ksim.linux.kdump_actions import FallBack as FallBack
 from ksim.source import Param, Source
 from ksim.units import duration_s
 
-TargetKind = Literal["root", "raw", "nfs", "ssh", "ext2", "ext3", "ext4", "minix", "btrfs", "xfs", "virtiofs"]
+TargetKind = Literal["root", "raw", "nfs", "ssh", "ext2", "ext3", "ext4", "minix", "btrfs", "xfs", "virtiofs", "mount"]
 TARGETS: tuple[TargetKind, ...] = ("raw", "nfs", "ssh", "ext2", "ext3", "ext4", "minix", "btrfs", "xfs", "virtiofs")
-"""Directives that name a target; without any of them the dump goes to ``path`` on the running system's root."""
+"""Directives that name a target; without any of them the dump goes to ``path`` on the running system's root, or to
+what ``dracut_args --mount "DEVICE DIRECTORY TYPE OPTIONS"`` names ("mount": a type that is no directive)."""
 SWITCHES = ("force_rebuild", "force_no_rebuild")
 OTHERS = (
     "path", "sshkey", "core_collector", "failure_action", "default", "final_action", "kdump_pre", "kdump_post",
@@ -28,65 +33,13 @@ OTHERS = (
 )  # fmt: skip
 DEPRECATED = ("net", "options", "link_delay", "disk_timeout", "debug_mem_level", "blacklist")
 DIRECTIVES = (*TARGETS, *OTHERS, *SWITCHES)
-_CONF = Source("rhkdump/kdump-utils", "kdumpctl, parse_config()")
 _NO_KDUMP = "kdump.service does not start, so no crash kernel is loaded"
+_TEMPLATE = re.compile(r"\{\{|\{%|<%")
 NETWORK_WAIT = Param(
     "600 s", "s", "600 s", "600 s", Source("rhkdump/kdump-utils kdump.sh", "waits ten minutes for a route"),
     "how long the capture kernel waits for a network target",
 )  # fmt: skip
 NETWORK_WAIT_S = duration_s(str(NETWORK_WAIT.value))
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What a failure_action or final_action does: ``ends`` says where the machine is after ``wait_s``.
-
-    ``reset``: through the firmware. ``halted``: power on or off, until someone outside acts. ``shell``: waits for a
-    human at the console, then final_action. ``dump``: a second dump, into the root file system, then final_action.
-    """
-
-    name: str
-    ends: Literal["reset", "halted", "shell", "dump"]
-    wait_s: float
-    is_final: bool
-    does: str
-    source: Source
-
-
-_KDUMP_SH = Source("rhkdump/kdump-utils", "kdump.sh and kdump.conf(5)")
-ACTIONS: Mapping[str, Action] = {
-    action.name: action
-    for action in (
-        Action("reboot", "reset", 0.0, True, "systemctl reboot -f: a reset through the firmware", _KDUMP_SH),
-        Action("halt", "halted", 0.0, True, "stops, power on: down until a human or a BMC acts", _KDUMP_SH),
-        Action("poweroff", "halted", 0.0, True, "powers off: down until somebody switches it on", _KDUMP_SH),
-        Action("shell", "shell", 0.0, False, "a shell on the console waits for ever; then final_action", _KDUMP_SH),
-        Action(
-            "dump_to_rootfs", "dump", 90.0, False, "mounts the root file system and dumps there, then final_action",
-            Source("rhkdump/kdump-utils", "kdump.sh, dump_to_rootfs(): waits up to 90 s for /sysroot"),
-        ),
-    )
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class FallBack:
-    """What a distribution does when the dump fails: ``copies_all``: cp /proc/vmcore, the whole memory, is tried."""
-
-    copies_all: bool
-    deletes_below_bytes: int
-    then: str
-    source: Source
-
-
-FALL_BACKS: Mapping[str, FallBack] = {
-    "rhel": FallBack(False, 0, "failure_action", _KDUMP_SH),
-    "debian": FallBack(True, 0, "KDUMP_FAIL_CMD, or reboot -f", Source("Debian kdump-tools", "kdump-config savecore")),
-    "suse": FallBack(
-        False, 64 << 20, "goes on (KDUMP_CONTINUE_ON_ERROR) and reboots (KDUMP_IMMEDIATE_REBOOT)",
-        Source("openSUSE/kdump", "KDUMP_FREE_DISK_SIZE=64: a dump that leaves less is deleted"),
-    ),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +51,13 @@ class KdumpConf:
 
     @property
     def target_kind(self) -> TargetKind:
-        return next((kind for kind in TARGETS if kind in self.values), "root")
+        given = next((kind for kind in TARGETS if kind in self.values), None)
+        return given or _mount(self.values.get("dracut_args", ""))[0]
 
     @property
     def target(self) -> str:
         """The device, host or export; empty for the root file system."""
-        return self.values.get(self.target_kind, "")
+        return self.values.get(self.target_kind) or _mount(self.values.get("dracut_args", ""))[1]
 
     @property
     def is_network(self) -> bool:
@@ -133,7 +87,7 @@ class KdumpConf:
 
 def default_collector(kind: TargetKind) -> str:
     """``makedumpfile -l --message-level 7 -d 31``, as a flattened stream to raw and ssh targets."""
-    return f"makedumpfile {'-F ' if kind in ('raw', 'ssh') else ''}-l --message-level 7 -d 31"
+    return f"makedumpfile {'-F ' if kind in STREAM_TARGETS else ''}-l --message-level 7 -d 31"
 
 
 def parse_kdump_conf(text: str, origin: str = "kdump.conf") -> KdumpConf:
@@ -143,35 +97,43 @@ def parse_kdump_conf(text: str, origin: str = "kdump.conf") -> KdumpConf:
 
 def from_items(items: Mapping[str, str]) -> KdumpConf:
     """The same from directives and values, as a scenario's [kdump] has them."""
-    return _checked([(key, value, f"{key}: ") for key, value in items.items()])
+    return _checked([(key, value, "") for key, value in items.items()])
 
 
 Item = tuple[str, str, str]
-"""(directive, value, "where: ")."""
+"""(directive, value, "file:line: " or "")."""
 
 
 def _lines(text: str, origin: str) -> Iterator[Item]:
-    """kdump_read_conf(): a comment begins at any ``#``, blanks around words fall away."""
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.partition("#")[0].split(None, 1)
-        if words:
-            yield words[0], words[1].strip() if len(words) > 1 else "", f"{origin}:{number}: {words[0]}: "
+    """kdump_read_conf(): a comment is a line, or begins at any ``#`` of a value; blanks around words fall away."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if re.match(r"\s*(#|$)", line):
+            continue
+        key, *rest = re.split(r"[ \t]+", line.strip(" \t"), maxsplit=1)
+        value, hash_mark, _ = rest[0].partition("#") if rest else ("", "", "")
+        yield key, value.rstrip() if hash_mark else value, f"{origin}:{number}: "
 
 
 def _checked(items: list[Item]) -> KdumpConf:
     values: dict[str, str] = {}
     warnings: list[str] = []
     target = ""
-    for key, value, where in items:
+    for key, raw, place in items:
+        where = f"{place}{key}: "
+        if mark := _TEMPLATE.search(f"{key} {raw}"):
+            raise LinuxError(f"{where}'{mark[0]}': a template that no tool has filled in yet; {_NO_KDUMP}")
         if key in DEPRECATED:
             raise LinuxError(
                 f"{where}kdump refuses this old directive (see kdump.conf(5) for what replaced it); {_NO_KDUMP}"
             )
         if key not in DIRECTIVES:
             raise LinuxError(f"{where}unknown directive{nearest(key, DIRECTIVES)}; {_NO_KDUMP}")
+        value = raw[1:-1] if len(raw) > 1 and raw[0] == raw[-1] == '"' else raw
+        if value != raw:
+            warnings.append(f"{where}kdump takes the quotes off; before November 2025 they were part of the value")
         if not value:
             raise LinuxError(f"{where}expected a value; {_NO_KDUMP}")
-        if key in TARGETS:
+        if key in TARGETS or (key == "dracut_args" and "--mount" in value):
             if target:
                 raise LinuxError(
                     f"{where}kdump takes only one dump target, and '{target}' is there already; {_NO_KDUMP}"
@@ -180,17 +142,17 @@ def _checked(items: list[Item]) -> KdumpConf:
         if key in values:
             raise LinuxError(f"{where}given twice; {_NO_KDUMP}")
         _check_value(key, value, where)
+        warnings += _grumbles(key, value, where)
         values[key] = value
-    if "default" in values:
-        if "failure_action" in values:
-            raise LinuxError(f"failure_action and its old name 'default' together; {_NO_KDUMP}")
-        warnings.append("'default' is the old name of failure_action; kdump warns and takes it")
-    if values.get("force_rebuild") == values.get("force_no_rebuild") == "1":
-        raise LinuxError(f"force_rebuild and force_no_rebuild are both 1; {_NO_KDUMP}")
-    found = KdumpConf(values, tuple(warnings))
-    _check_collector(found)
+        if "default" in values and "failure_action" in values:
+            raise LinuxError(f"{place}failure_action and its old name 'default' together; {_NO_KDUMP}")
+        if values.get("force_rebuild") == values.get("force_no_rebuild") == "1":
+            raise LinuxError(f"{place}force_rebuild and force_no_rebuild are both 1; {_NO_KDUMP}")
+    places = {key: place for key, _, place in items}
+    found = KdumpConf(values)
+    warnings += _check_collector(found, places.get("core_collector", ""))
     if found.target_kind == "raw" and "path" in values:
-        warnings.append("path is ignored: a raw target has no directories")
+        warnings.append(f"{places['path']}path: ignored, a raw target has no directories")
     return KdumpConf(values, tuple(warnings))
 
 
@@ -199,9 +161,10 @@ def _check_value(key: str, value: str, where: str) -> None:
         "failure_action": list(ACTIONS),
         "default": list(ACTIONS),
         "final_action": [name for name, action in ACTIONS.items() if action.is_final],
-        "auto_reset_crashkernel": ["yes", "no"],
         **{name: ["0", "1"] for name in SWITCHES},
     }
+    if value.endswith("\r"):
+        raise LinuxError(f"{where}kdump takes the Windows line end for a part of the value; {_NO_KDUMP}")
     if key in actions and value not in actions[key]:
         expected = ", ".join(actions[key])
         raise LinuxError(f"{where}'{value}' is none of {expected}{nearest(value, actions[key])}; {_NO_KDUMP}")
@@ -209,31 +172,56 @@ def _check_value(key: str, value: str, where: str) -> None:
         raise LinuxError(f"{where}expected USER@HOST, got '{value}'; {_NO_KDUMP}")
     if key == "nfs" and ":" not in value:
         raise LinuxError(f"{where}expected HOST:/EXPORT, got '{value}'; {_NO_KDUMP}")
+    if key == "dracut_args" and "--mount" in value and (value.count("--mount") > 1 or not _mount(value)[1]):
+        raise LinuxError(f"{where}expected one --mount \"DEVICE DIRECTORY TYPE OPTIONS\", got '{value}'; {_NO_KDUMP}")
+
+
+def _grumbles(key: str, value: str, where: str) -> list[str]:
+    """What kdump takes in its own way, a sentence each."""
+    if key == "default":
+        return [f"{where}the old name of failure_action; kdump warns and takes it"]
     if key == "path" and not value.startswith("/"):
-        raise LinuxError(f"{where}expected an absolute directory, got '{value}'; {_NO_KDUMP}")
+        return [f"{where}'{value}' is no absolute directory; kdump looks for it from the root of the dump target on"]
+    if key == "auto_reset_crashkernel" and value not in ("yes", "no"):
+        return [f"{where}kdump takes '{value}' for yes: everything but no is"]
+    return []
 
 
-def _check_collector(conf: KdumpConf) -> None:
-    """mkdumprd: a stream to raw or ssh has to be flattened."""
+def _mount(dracut_args: str) -> tuple[TargetKind, str]:
+    """get_dracut_args_fstype(), get_dracut_args_target(): what a ``--mount`` in dracut_args makes the dump target."""
+    match = re.fullmatch(r".*--mount .(.*)", dracut_args, re.DOTALL)
+    words = match[1].split(" ") if match else []
+    if len(words) < 3 or not words[0] or not words[2]:
+        return "root", ""
+    kind = "nfs" if words[2] == "nfs4" else words[2]
+    return next((known for known in TARGETS if known == kind and known not in STREAM_TARGETS), "mount"), words[0]
+
+
+def _check_collector(conf: KdumpConf, place: str) -> list[str]:
+    """mkdumprd, verify_core_collector(): only a command that is plainly ``makedumpfile`` is looked at."""
     text = conf.values.get("core_collector")
     if text is None:
-        return
-    try:
-        collector = parse_core_collector(text)
-    except LinuxError as error:
-        raise LinuxError(f"core_collector: {str(error).removeprefix('core_collector ')}") from None
-    is_makedumpfile = "makedumpfile" in text.split()[0]
-    if conf.target_kind in ("raw", "ssh") and is_makedumpfile and not collector.flattened:
+        return []
+    where = f"{place}core_collector: "
+    command, _, options = text.partition(" ")
+    is_stream, is_checked = conf.target_kind in STREAM_TARGETS, command == "makedumpfile"
+    if is_checked and is_stream and "-F" not in options:
         raise LinuxError(
-            f"core_collector: the dump target '{conf.target_kind}' needs makedumpfile -F; mkdumprd refuses to build "
+            f"{where}the dump target '{conf.target_kind}' needs makedumpfile -F; mkdumprd refuses to build "
             f"the initramfs, and {_NO_KDUMP}"
         )
-
-
-IDLE = frozenset(
-    {
-        "path", "sshkey", "kdump_pre", "kdump_post", "kdump_emergency", "extra_bins", "extra_modules", "dracut_args",
-        "force_rebuild", "force_no_rebuild", "auto_reset_crashkernel", "fence_kdump_args",
-    }
-)  # fmt: skip
-"""Directives that kdump obeys and that have no part in when the host is back, as far as anybody measured."""
+    try:
+        collector = parse_core_collector(text)
+    except NotModelled as error:
+        raise NotModelled(f"{where}{str(error).removeprefix('core_collector ')}") from None
+    except LinuxError as error:
+        end = f"so {_NO_KDUMP}" if is_checked else "and kdump finds out when it dumps: there is never a vmcore"
+        raise LinuxError(f"{where}{str(error).removeprefix('core_collector ')}, {end}") from None
+    if is_checked and collector.flattened and not is_stream:
+        raise LinuxError(
+            f"{where}makedumpfile -F is for raw and ssh targets; with a file to write it refuses, mkdumprd builds no "
+            f"initramfs, and {_NO_KDUMP}"
+        )
+    if conf.target_kind == "raw" and collector.program != "makedumpfile":
+        return [f"{where}kdump warns that a raw dump not written by makedumpfile has to be recovered by hand"]
+    return []

@@ -211,11 +211,17 @@ def attempts(
     scan_s_per_tib: float = duration_s(SCAN.value),
 ) -> tuple[Attempt, ...]:
     """The levels of a collector tried in turn on a target with ``space_bytes`` free (None: enough), up to the first
-    whole dump. The last attempt is incomplete where none fits. Raises as plan_dump does."""
+    whole dump. The last attempt is incomplete where none fits. A flattened stream is tried once: what went down the
+    pipe cannot be taken back, and the reader is gone (makedumpfile.c, create_dumpfile, delete_dumpfile).
+
+    Raises as plan_dump does, and ScenarioError for space below 0.
+    """
     limits = [limit for limit in (space_bytes, collector.limit_bytes) if limit is not None]
     room = min(limits, default=math.inf)
+    if not room >= 0:
+        raise ScenarioError(f"attempts: space is {room!r} bytes, expected 0 or more")
     found: list[Attempt] = []
-    for level in collector.levels:
+    for level in collector.levels[:1] if collector.flattened else collector.levels:
         plan = plan_dump(
             replace(collector, level=level),
             ram_bytes,

@@ -221,8 +221,8 @@ def _knob(key: str, known: Mapping[str, Knob], release: Release) -> Knob:
                 f"say 'cannot stat' and change nothing"
             )
     raise LinuxError(
-        f"unknown sysctl '{key}' {where}{nearest(name, known)} (sysctl(8) would say 'cannot stat' and change "
-        f"nothing; real sysctls that have no part in failures are not modelled)"
+        f"unknown sysctl '{key}' {where}{nearest(name, known)} (sysctl(8) says 'cannot stat' to a name that Linux does "
+        f"not have, and changes nothing; real sysctls that have no part in failures are not modelled)"
     )
 
 

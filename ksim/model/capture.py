@@ -235,9 +235,11 @@ def dump_attempts(plan: Machine, *, local: bool = False) -> tuple[Attempt, ...]:
 
 
 def collector_of(plan: Machine) -> Collector:
-    """The core_collector as kdump really runs it: more threads where the capture kernel has more CPUs."""
+    """The core_collector as kdump really runs it on this distribution, in so many CPUs, to this target."""
     conf = plan.scenario.kdump.conf
     text = conf.values.get("core_collector") or (
         default_collector(conf.target_kind) if conf.target_kind in ("raw", "ssh") else plan.profile.core_collector
     )
-    return as_kdump_runs_it(parse_core_collector(text), nr_cpus(plan))
+    return as_kdump_runs_it(
+        parse_core_collector(text), nr_cpus(plan), conf.target_kind, appends_threads=plan.profile.appends_threads
+    )

@@ -98,6 +98,8 @@ def _composed(scenario: Scenario, strategy: Strategy) -> Lifecycle:
         plan.note(f"nothing is reserved for a crash kernel, and Linux boots all the same ({plan.reservation.why})")
     if warning := fadump(plan.cmdline).warning:
         plan.note(warning)
+    for warning in scenario.kdump.conf.warnings:
+        plan.note(warning)
     nodes = trimmed(plan.nodes.values(), "running")
     return Lifecycle("running", nodes, budgets, tuple(plan.notes), _facts(plan))
 

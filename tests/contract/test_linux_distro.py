@@ -47,7 +47,7 @@ def test_every_profile_has_a_source_and_settings_that_its_kernel_takes(name):
 
 def test_panic_on_oops_of_the_distributions():
     on = {name for name, profile in PROFILES.items() if kernel_settings(profile, "none", "", {}, (6, 12)).panic_on_oops}
-    assert set(PROFILES) - on == {"upstream", "sles15"}
+    assert set(PROFILES) - on == {"upstream"}
 
 
 def test_the_build_shows_in_the_settings():
@@ -55,6 +55,16 @@ def test_the_build_shows_in_the_settings():
     assert (debian.bug_on_data_corruption, debian.sched_stack_end_check, debian.rcu_cpu_stall_timeout) == (1, 1, 21)
     rhel = kernel_settings(PROFILES["rhel9"], "none", "", {}, (5, 14))
     assert (rhel.bug_on_data_corruption, rhel.rcu_cpu_stall_timeout) == (0, 60)
+    assert (rhel.workqueue_watchdog_thresh, rhel.sched_stack_end_check) == (0, 0)
+
+
+def test_suse_builds_a_kernel_that_panics_on_hard_lockups_and_waits_longer_for_hung_tasks():
+    """SLE 15 SP6: BOOTPARAM_HARDLOCKUP_PANIC, hung tasks after 480 s, workqueue watchdog with its 30 s."""
+    suse = kernel_settings(PROFILES["sles15"], "none", "", {}, (6, 4))
+    assert (suse.panic, suse.panic_on_oops, suse.hardlockup_panic, suse.softlockup_panic) == (0, 1, 1, 0)
+    assert (suse.hung_task_timeout_secs, suse.workqueue_watchdog_thresh, suse.sched_stack_end_check) == (480, 30, 1)
+    own = kernel_settings(PROFILES["sles15"], "none", "", {"kernel.hardlockup_panic": 0}, (6, 4))
+    assert own.hardlockup_panic == 0
 
 
 def test_guests():

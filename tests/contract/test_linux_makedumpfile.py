@@ -1,4 +1,4 @@
-"""core_collector lines, dump levels, and what a dump costs."""
+"""Dump levels, and what a dump costs."""
 
 import pytest
 from hypothesis import given
@@ -20,69 +20,6 @@ from ksim.units import throughput_bytes_per_s
 GIB = 1 << 30
 TIB = 1 << 40
 SSD = 500e6
-
-
-@pytest.mark.parametrize(
-    ("text", "collector"),
-    [
-        ("makedumpfile -l --message-level 7 -d 31", Collector("lzo", 31, 0)),
-        ("makedumpfile -c --message-level 1 -d 31", Collector("zlib", 31, 0)),
-        ("makedumpfile -p -d 17", Collector("snappy", 17, 0)),
-        ("makedumpfile -z -d31 --num-threads=8", Collector("zstd", 31, 8)),
-        ("makedumpfile -l -d 31 --num-threads 16", Collector("lzo", 31, 16)),
-        ("makedumpfile -F -l --message-level 7 -d 31", Collector("lzo", 31, 0, flattened=True)),
-        ("makedumpfile -l --message-level 7 -d 31 -F", Collector("lzo", 31, 0, flattened=True)),
-        ("makedumpfile -l -d 11,31", Collector("lzo", 11, 0, (31,))),
-        ("makedumpfile -d1,17,31", Collector("none", 1, 0, (17, 31))),
-        ("makedumpfile -L 1000000 -d 31", Collector("none", 31, 0, limit_bytes=1000000)),
-        ("makedumpfile -E -d 31", Collector("none", 31, 0, elf=True)),
-        ("makedumpfile -e -c -d 31", Collector("zlib", 31, 0, drops_unused=True)),
-        ("makedumpfile -c -l --message-level 1 -d 31", Collector("lzo", 31, 0)),
-        ("makedumpfile -l -c", Collector("zlib", 0, 0)),
-        ("makedumpfile -ld31", Collector("lzo", 31, 0)),
-        ("makedumpfile", Collector("none", 0, 0)),
-        ("/usr/sbin/makedumpfile -d 1 -d 31", Collector("none", 31, 0)),
-        ("core_collector makedumpfile -l -d 31", Collector("lzo", 31, 0)),
-        ("cp", Collector("none", 0, 0)),
-        ("dd", Collector("none", 0, 0)),
-        ("scp", Collector("none", 0, 0)),
-    ],
-)
-def test_core_collector(text, collector):
-    assert parse_core_collector(text) == collector
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "empty"),
-        ("core_collector", "empty"),
-        ("makedumpfil -l", "did you mean 'makedumpfile'"),
-        ("tar", "expected one of makedumpfile"),
-        ("makedumpfile -d 32", "from 0 to 31"),
-        ("makedumpfile -d -1", "from 0 to 31"),
-        ("makedumpfile -d dump_level=31", "from 0 to 31"),
-        ("makedumpfile -d", "-d needs a value"),
-        ("makedumpfile -d 11,32", "from 0 to 31"),
-        ("makedumpfile -d 11,", "from 0 to 31"),
-        ("makedumpfile -L 1G -d 31", "-L '1G': expected a number"),
-        ("makedumpfile -E -d 31 --num-threads 4", "-E (ELF) takes no threads"),
-        ("makedumpfile -E -l", "-E (ELF) takes no compressor"),
-        ("makedumpfile --split -d 31", "--split of makedumpfile is not modelled yet"),
-        ("makedumpfile --num-thread 4", "did you mean '--num-threads'"),
-        ("makedumpfile --num-threads -4", "a number from 0 on"),
-        ("makedumpfile --num-threads $(nproc)", "a number from 0 on"),
-        ("makedumpfile --message-level 32", "from 0 to 31"),
-        ("makedumpfile -q", "unknown option '-q'"),
-        ("makedumpfile -l -d 31 /proc/vmcore", "unexpected '/proc/vmcore'"),
-        ("makedumpfile -l 'x", "No closing quotation"),
-        ("cp --sparse=always", "options of cp are not modelled yet"),
-    ],
-)
-def test_refused_core_collector(text, reason):
-    with pytest.raises(LinuxError) as failure:
-        parse_core_collector(text)
-    assert reason in str(failure.value)
 
 
 # makedumpfile(8): zero, cache, private cache, user, free; X where the level leaves the class out.
@@ -260,6 +197,21 @@ def test_a_full_target_is_tried_again_with_the_next_level():
     assert (first.complete, last.complete, last.bytes_written) == (False, False, GIB)
     (limited,) = tried("makedumpfile -L 1000 -d 31", None)
     assert not limited.complete
+
+
+@pytest.mark.parametrize(("text", "tries"), [("makedumpfile -l -d 1,17,31", 3), ("makedumpfile -F -l -d 1,17,31", 1)])
+def test_a_stream_has_no_second_try(text, tries):
+    """makedumpfile(8): a file is deleted for the next level; down a pipe to ssh or dd nothing can be taken back."""
+    assert [attempt.complete for attempt in tried(text, GIB)] == [False] * tries
+
+
+def test_without_any_room_only_the_scan_takes_time():
+    (only,) = tried("makedumpfile -l -d 31", 0)
+    assert (only.complete, only.bytes_written) == (False, 0)
+    assert only.seconds == plan_dump(Collector("lzo", 31, 0), TIB, BUSY, write_bytes_per_s=SSD).scan_s
+    for impossible in (-1.0, float("nan")):
+        with pytest.raises(ScenarioError, match="expected 0 or more"):
+            tried("makedumpfile -l -d 31", impossible)
 
 
 @given(st.floats(1e6, 1e13))

@@ -318,7 +318,10 @@ def test_threads_beyond_the_capture_kernels_cpus_do_nothing() -> None:
     assert seconds(f"{collector} 8", cpus) < seconds(f"{collector} 1", cpus)
     assert seconds(f"{collector} 8", cpus, "host.cpus=1") == seconds(f"{collector} 1")
     without = "kdump.core_collector=makedumpfile -c -d 1"
-    assert seconds(without, cpus) == seconds(f"{collector} 8", cpus), "kdump adds --num-threads=$(nproc) by itself"
+    assert seconds(without, cpus) == seconds(f"{collector} 1", cpus)
+    appends = (cpus, "linux.distro=fedora")
+    assert seconds(without, *appends) == seconds(f"{collector} 8", *appends), "adds --num-threads=$(nproc) by itself"
+    assert seconds(f"{collector} 1", *appends) == seconds(without, *appends), "whatever was given before it"
 
 
 def test_the_dump_of_the_stages_is_the_dump_of_makedumpfile() -> None:
