@@ -3,6 +3,7 @@
 ``look``        the machine, and the lines that all reports share
 ``exceptions``  oopses and warnings
 ``reports``     hangs, memory, hardware, file systems
+``devices``     disks, network cards, allocations: one function per line
 ``endings``     how a log ends: jump, countdown, end marker
 ``capture``     the capture kernel, and the reset line
 """

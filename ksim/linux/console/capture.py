@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from ksim.linux.console.devices import page_allocation_failure
+
 Result = Literal["saved", "no space", "failed", "network lost", "out of memory"]
 RESETS = "reboot: Restarting system"
 STARTS = "kexec_core: Starting new kernel"
@@ -29,9 +31,9 @@ def capture_report(
     if result == "out of memory":
         end = "---[ end Kernel panic - not syncing: System is deadlocked on memory ]---"
         last = [f"Rebooting in {capture_panic_s} seconds.."] if capture_panic_s > 0 else []
-        where, gfp = "nodemask=(null),cpuset=/,mems_allowed=0", "gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE|__GFP_COMP)"
+        gfp = "gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE|__GFP_COMP)"
         return (
-            f"kworker/u2:0: page allocation failure: order:5, mode:0xcc0(GFP_KERNEL), {where}",
+            page_allocation_failure("kworker/u2:0", 5, 0xCC0, "GFP_KERNEL"),
             f"systemd-udevd invoked oom-killer: {gfp}, order=0, oom_score_adj=0",
             "Out of memory and no killable processes...",
             "Kernel panic - not syncing: System is deadlocked on memory",
