@@ -13,8 +13,15 @@ Decisions
 ``rules``           how a decision is written down: rows that are asked in the kernel's order
 ``oops``, ``warning``, ``hardware``, ``oom``, ``file_system``, ``user_mode``, ``detectors``  the tables
 ``panic``           what a panic does, step by step
+``badness``         whom the OOM killer chooses
 ``escalation``      one event in one state -> everything that follows
 ``console``         what the kernel prints about it, in the words of its release
+
+Rates and limits of a running kernel
+``watermarks``      free memory below which it reclaims, dirty memory above which it writes
+``sched``           time slices, weights, throttling
+``block``           timeouts, retries and resets of disks
+``netdev``          the TX watchdog, rings and polls of network cards
 
 From the panic to the next kernel
 ``crashkernel``, ``crashkernel_grammar``  how much memory ``crashkernel=`` asks for and really gets
