@@ -29,6 +29,10 @@ class GraphError(KsimError, ValueError):
     """A lifecycle graph that breaks a rule of ``Lifecycle.check``."""
 
 
+class TraceError(KsimError, ValueError):
+    """An event that a trace viewer would refuse, or draw wrongly without a word."""
+
+
 class NotSolvable(KsimError):
     """The exact reader cannot answer; the message says why, by node."""
 
