@@ -47,7 +47,6 @@ WARNING_ROWS: tuple[Row, ...] = (
         "taint, end trace; execution goes on and nobody dies",
         Source("Linux", "kernel/panic.c, __warn()"),
         End.GOES_ON,
-        prints="---[ end trace 0000000000000000 ]---",
         taints=lambda s: _TAINTS.get(s.event.name, Taint.WARN),
     ),
 )

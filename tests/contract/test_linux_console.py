@@ -10,6 +10,7 @@ import pytest
 from ksim.errors import LinuxError
 from ksim.linux.console import Look, prefixed, report
 from ksim.linux.console.capture import capture_report
+from ksim.linux.console.look import CUT_HERE, END_TRACE
 from ksim.linux.escalation import escalate
 from ksim.linux.events import EVENTS
 from ksim.linux.rules import End, Strike
@@ -131,6 +132,33 @@ def test_the_same_crash_differs_where_linux_differs_and_nowhere_else(event, old,
     for a, b in pairs:
         if "Comm:" in a and "uid" in differ:
             assert b == a.replace(old, new).replace("PID", "UID: 0 PID")
+
+
+@pytest.mark.parametrize(
+    ("release", "first", "last"), [("6.1.0", "=" * 80, "=" * 80), ("6.12.0", CUT_HERE, "---[ end trace ]---")]
+)
+def test_ubsan_closes_its_report_before_it_panics(release, first, last):
+    """lib/ubsan.c, ubsan_epilogue(): no number in the end marker, and check_panic_on_warn() behind it."""
+    assert (log("ubsan", release)[0], log("ubsan", release)[-1]) == (first, last)
+    lines = log("ubsan", release, panic_on_warn=1)
+    assert lines[lines.index("Kernel panic - not syncing: UBSAN: panic_on_warn set ...") - 1] == last
+
+
+def test_scheduling_while_atomic_panics_before_its_stack_and_has_no_end_marker():
+    """kernel/sched/core.c, __schedule_bug(); syzkaller report 643 and 644."""
+    assert log("scheduling_while_atomic")[-1] == " </TASK>"
+    lines = log("scheduling_while_atomic", panic_on_warn=1)
+    assert lines[1].startswith("Modules linked in:")
+    assert lines[2] == "Kernel panic - not syncing: scheduling while atomic: panic_on_warn set ..."
+    assert sum(line == "Call Trace:" for line in lines) == 1
+
+
+def test_a_warning_that_panics_over_its_taint_is_printed_whole():
+    """__warn() prints its end marker before add_taint()."""
+    for event in ("warn", "list_corruption"):
+        lines = log(event, panic_on_taint=Taint.WARN)
+        assert lines[lines.index("Kernel panic - not syncing: panic_on_taint set ...") - 1] == END_TRACE
+        assert END_TRACE not in log(event, panic_on_warn=1)
 
 
 def test_taint_is_that_of_before_the_oops_and_spelled_out_since_6_12():

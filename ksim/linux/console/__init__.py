@@ -17,7 +17,7 @@ from ksim.errors import LinuxError
 from ksim.linux.console import endings, exceptions, reports
 from ksim.linux.console.look import END_TRACE, Look
 from ksim.linux.escalation import Decision
-from ksim.linux.rules import End, Strike
+from ksim.linux.rules import Strike
 from ksim.linux.taint import Taint
 
 __all__ = ["Look", "Style", "prefixed", "report"]
@@ -38,8 +38,7 @@ def _body(decision: Decision, look: Look) -> list[str]:
     if strike.event.name == "user_taint":
         return []
     if family in ("warning", "oops"):
-        tail = [END_TRACE] if decision.end is End.GOES_ON and strike.event.name != "kasan" else []
-        return [*exceptions.warning(strike, look), *tail]
+        return exceptions.warning(strike, look, is_cut=decision.rule in ("panic_on_warn", "warn_limit"))
     if family == "detector":
         return reports.hang(decision, look)
     if family in ("nmi", "machine_check"):

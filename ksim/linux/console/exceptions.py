@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from ksim.linux.console.look import (
     CUT_HERE,
+    END_TRACE,
     OOPS_PREFIX_SINCE,
+    UBSAN_MARKERS_SINCE,
     WARNING_REORDERED_SINCE,
     Look,
     call_trace,
@@ -19,6 +21,7 @@ from ksim.linux.rules import Strike
 from ksim.linux.vocabulary import Context
 
 _NULL, _WILD = "0000000000000008", "ffffb1c8deadbee8"
+_LIST = "list_del corruption. prev->next should be ffff9b2d04c21818, but was dead000000000100. (prev=ffff9b2d0a1f3c40)"
 _HEADERS = {
     "null_deref": "Oops: 0002",
     "page_fault": "Oops: 0000",
@@ -73,8 +76,7 @@ def _before(name: str, look: Look, address: str) -> list[str]:
         case "bug":
             return [CUT_HERE, f"kernel BUG at {look.file}!"]
         case "list_corruption":
-            text = "list_del corruption. prev->next should be ffff9b2d04c21818, but was dead000000000100."
-            return [text, CUT_HERE, "kernel BUG at lib/list_debug.c:62!"]
+            return [_LIST, CUT_HERE, "kernel BUG at lib/list_debug.c:62!"]
         case "stack_guard":
             stack = "(stack is ffffb1c8c0bb4000..ffffb1c8c0bb8000)"
             return [f"BUG: TASK stack guard page was hit at ffffb1c8c0bb3ff8 {stack}"]
@@ -87,32 +89,25 @@ def _page_fault(access: str, code: str) -> list[str]:
     return [f"#PF: supervisor {access} access in kernel mode", f"#PF: error_code({code}) - not-present page"]
 
 
-def warning(strike: Strike, look: Look) -> list[str]:
-    """The body of a warning, up to the point at which the settings are asked."""
+def warning(strike: Strike, look: Look, *, is_cut: bool) -> list[str]:
+    """A warning: whole, or cut off where check_panic_on_warn() ends it."""
     name = strike.event.name
-    if name == "scheduling_while_atomic":
+    machine = [*cpu_lines(strike, look, strike.taint), *call_trace(look)]
+    if name == "scheduling_while_atomic":  # asks for the panic before it prints the stack; no end marker
         task = f"{strike.task.comm}/{strike.task.pid}/0x{max(2, strike.total_preempt_count):08x}"
-        return [
-            f"BUG: scheduling while atomic: {task}",
-            modules(look),
-            *cpu_lines(strike, look, strike.taint),
-            *call_trace(look),
-        ]
+        return [f"BUG: scheduling while atomic: {task}", modules(look), *([] if is_cut else machine)]
     if name == "ubsan":
-        body = [
-            f"UBSAN: array-index-out-of-bounds in {look.file}:9",
-            "index 8 is out of range for type 'u8 [8]'",
-        ]
-        return [CUT_HERE, *body, *cpu_lines(strike, look, strike.taint), *call_trace(look)]
+        has_markers = look.since >= UBSAN_MARKERS_SINCE
+        first, last = (CUT_HERE, "---[ end trace ]---") if has_markers else ("=" * 80, "=" * 80)
+        where = f"UBSAN: array-index-out-of-bounds in {look.file}:9"
+        return [first, where, "index 8 is out of range for type 'u8 [8]'", *machine, last]
     if name == "kasan":
         line = "=" * 66
         read = f"Read of size 8 at addr ffff9b2d04c21818 by task {strike.task.comm}/{strike.task.pid}"
-        body = [line, f"BUG: KASAN: slab-use-after-free in {look.site}", read, ""]
-        return [*body, *cpu_lines(strike, look, strike.taint), *call_trace(look), line]
-    if name == "list_corruption":
-        text = "list_del corruption. prev->next should be ffff9b2d04c21818, but was dead000000000100."
-        return _warn(strike, look, "lib/list_debug.c:62", text)
-    return _warn(strike, look, look.file, "")
+        return [line, f"BUG: KASAN: slab-use-after-free in {look.site}", read, "", *machine, line]
+    is_list = name == "list_corruption"
+    body = _warn(strike, look, "lib/list_debug.c:62", _LIST) if is_list else _warn(strike, look, look.file, "")
+    return body if is_cut else [*body, END_TRACE]
 
 
 def _warn(strike: Strike, look: Look, file: str, text: str) -> list[str]:
