@@ -71,6 +71,12 @@ def test_lock_satisfies_pyproject() -> None:
             assert wish.specifier.contains(str(pin.specifier).removeprefix("==")), f"{pin} does not fit {text}"
 
 
+def test_pip_alone_takes_the_lock_as_it_is() -> None:
+    """The lock leaves out what squad says that it needs, so pip must not look for it."""
+    assert RUN.read_text(encoding="utf-8").count('"--no-deps", "--require-hashes", "-r", LOCK') == 1
+    assert "django" not in LOCK.lower()
+
+
 def test_pin_of_takes_one_package_with_its_hashes(run: ModuleType) -> None:
     wanted = "uv==2 \\\n    --hash=y \\\n    --hash=z\n"
     text = "a-uv==1 \\\n    --hash=x\n" + wanted + "    # via b\nuvloop==3 \\\n    --hash=w\n"
