@@ -193,8 +193,8 @@ def walk(rows: Sequence[Row], strike: Strike) -> Walk:
             counts[row.counts] += 1
         if not held:
             continue
-        if row.prints:
-            prints.append(text_of(row.prints, strike))
+        if line := text_of(row.prints, strike):
+            prints.append(line)
         kills = text_of(row.kills, strike) or kills
         pstore = pstore or row.writes_pstore
         end, ended_by = row.ends, row

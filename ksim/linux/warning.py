@@ -12,7 +12,7 @@ from ksim.source import Source
 
 _CHECK = Source("Linux", "kernel/panic.c, check_panic_on_warn()")
 ORIGINS = {"scheduling_while_atomic": "scheduling while atomic", "ubsan": "UBSAN", "kasan": "KASAN"}
-"""The word in front of the message; ``kernel`` for all others."""
+"""The word in front of the message; ``kernel`` for all others. These do not go through __warn(): no end trace."""
 _TAINTS = {"ubsan": NO_TAINT, "kasan": Taint.BAD_PAGE}
 
 
@@ -47,6 +47,7 @@ WARNING_ROWS: tuple[Row, ...] = (
         "taint, end trace; execution goes on and nobody dies",
         Source("Linux", "kernel/panic.c, __warn()"),
         End.GOES_ON,
+        prints=lambda s: "" if s.event.name in ORIGINS else "---[ end trace 0000000000000000 ]---",
         taints=lambda s: _TAINTS.get(s.event.name, Taint.WARN),
     ),
 )

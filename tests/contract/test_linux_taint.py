@@ -133,6 +133,8 @@ def test_an_oops_that_panics_by_its_taint_leaves_no_end_trace_and_no_oops_record
 def test_a_warning_has_printed_its_end_trace_by_then():
     found = escalate(Strike(EVENTS["warn"], Settings(panic_on_taint=0x200)))
     assert found.prints == ("---[ end trace 0000000000000000 ]---",)
+    for event in ("ubsan", "kasan", "scheduling_while_atomic"):  # not printed by __warn()
+        assert escalate(Strike(EVENTS[event], Settings())).prints == ()
 
 
 def test_panics_of_a_warning_come_before_its_taint():

@@ -16,7 +16,7 @@ from ksim.linux.vocabulary import Release
 OOPS_PREFIX_SINCE: Release = (6, 10)
 """Since then every x86 header begins with ``Oops: ``, so that a page fault prints ``Oops: Oops:``."""
 UBSAN_MARKERS_SINCE: Release = (6, 7)
-"""Before, UBSAN framed its reports with lines of 80 equals signs."""
+"""Before, UBSAN framed its reports with lines of 80 equals signs: 6.6.43 still does, 6.8 has the markers."""
 UID_SINCE: Release = (6, 11)
 PREEMPT_IN_CPU_LINE_SINCE: Release = (6, 15)
 WARNING_REORDERED_SINCE: Release = (6, 18)
