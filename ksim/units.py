@@ -15,6 +15,7 @@ MINUTE_S = 60.0
 HOUR_S = 3600.0
 DAY_S = 86400.0
 YEAR_S = 365 * DAY_S
+NS_PER_S = 10**9
 LONGEST_S = 1e9 * YEAR_S
 """Longer durations are refused: they are typing errors, and their squares leave the range of a float."""
 
@@ -107,3 +108,13 @@ def show_duration(seconds: float) -> str:
         if abs(seconds) < limit:
             return f"{seconds / TIME_UNITS[unit]:.3g} {unit}"
     return f"{seconds / YEAR_S:.3g} y"
+
+
+def to_ns(seconds: float) -> int:
+    """Seconds on the macro clock as whole nanoseconds on the micro clock, rounded to the nearest."""
+    return round(seconds * NS_PER_S)
+
+
+def to_s(ns: int) -> float:
+    """Nanoseconds on the micro clock as seconds."""
+    return ns / NS_PER_S

@@ -29,8 +29,9 @@ class Settings:
     Seconds: panic, watchdog_thresh, hung_task_timeout_secs, hung_task_check_interval_secs,
     rcu_cpu_stall_timeout, workqueue_watchdog_thresh, workqueue_panic_on_stall_time. ``nmi_watchdog`` is the
     hard lockup detector and ``soft_watchdog`` the soft lockup detector, 1 for on. ``panic_on_taint`` is a
-    mask. The last four are no knobs but say which kernel this is: ``hardlockup_detector`` perf (needs a
-    performance counter), buddy (6.5) or none, two build options as 0 or 1, and the release.
+    mask. ``min_free_kbytes`` 0: as Linux works it out from the memory. The last four are no knobs but say which
+    kernel this is: ``hardlockup_detector`` perf (needs a performance counter), buddy (6.5) or none, two build options
+    as 0 or 1, and the release.
     """
 
     panic: int = 0
@@ -66,6 +67,10 @@ class Settings:
     memory_failure_recovery: int = 1
     memory_failure_early_kill: int = 0
     panic_on_unrecoverable_memory_failure: int = 0
+    swappiness: int = 60
+    dirty_ratio: int = 20
+    dirty_background_ratio: int = 10
+    min_free_kbytes: int = 0
     kexec_load_disabled: int = 0
     kexec_load_limit_panic: int = -1
     hardlockup_detector: str = "perf"
@@ -134,6 +139,10 @@ KNOBS: tuple[Knob, ...] = (
         "vm.panic_on_unrecoverable_memory_failure", "panic_on_unrecoverable_memory_failure", 0, 1,
         "mm/memory-failure.c", (7, 0),
     ),
+    Knob("vm.swappiness", "swappiness", 0, 200, "mm/vmscan.c"),
+    Knob("vm.dirty_ratio", "dirty_ratio", 0, 100, "mm/page-writeback.c"),
+    Knob("vm.dirty_background_ratio", "dirty_background_ratio", 0, 100, "mm/page-writeback.c"),
+    Knob("vm.min_free_kbytes", "min_free_kbytes", 0, INT_MAX, "mm/page_alloc.c"),
     Knob("crash_kexec_post_notifiers", "crash_kexec_post_notifiers", 0, 1, _PANIC, boot_only=True),
     Knob("panic_on_taint", "panic_on_taint", 1, 2**20 - 1, _PANIC, (5, 8), boot_only=True),
     Knob("rcupdate.rcu_cpu_stall_timeout", "rcu_cpu_stall_timeout", 3, 300, _RCU, boot_only=True),

@@ -11,6 +11,7 @@ from pydantic import Field, SerializeAsAny, SkipValidation
 from ksim.model.fields import Label, LawText, Name, Probability, Table
 from ksim.model.schema import FaultSettings, Host, Kexec, Recovery, Run, Workload
 from ksim.model.schema_linux import Capture, Kdump, Linux
+from ksim.model.schema_micro import Micro
 
 MODEL_VERSION = 2
 """Changes whenever the same scenario and seed would give other numbers than before."""
@@ -68,12 +69,13 @@ class Scenario(Run):
     recovery: Recovery = Recovery()
     faults: Annotated[dict[str, SerializeAsAny[FaultSettings]], SkipValidation] = Field(default_factory=dict)
     lifecycle: LifecycleTable | None = None
+    micro: Micro | None = None
 
     def resolved(self) -> dict[str, Any]:
         """Every key with its value, quantities as texts in SI units; what a manifest stores."""
         tables = {"host", "linux", "workload", "kdump", "capture", "kexec", "recovery", "faults"}
         leave_out = tables if self.lifecycle is not None else {"lifecycle"}
-        return self.model_dump(mode="json", exclude=leave_out)
+        return self.model_dump(mode="json", exclude=leave_out if self.micro is not None else {*leave_out, "micro"})
 
     def digest(self) -> str:
         """Content address: sha256 over the resolved scenario and the version of the model."""

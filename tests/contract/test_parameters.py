@@ -154,7 +154,7 @@ FAULT_CASES: dict[str, Case] = {
     "hardware_repair.repair": Case("1 h", "10 h"),
     "host_pause.pause": Case("50 ms", "30 s"),
 }  # fmt: skip
-RUN_KEYS = {"seed", "horizon", "replications", "confidence", "name", "faults", "lifecycle"}
+RUN_KEYS = {"seed", "horizon", "replications", "confidence", "name", "faults", "lifecycle", "micro"}
 
 
 def leaves(model: type[BaseModel], prefix: str = "") -> set[str]:

@@ -1,0 +1,214 @@
+"""CPUs and the scheduler: a run queue each, a base slice, weights of nice, real-time tasks first.
+
+A task that runs is the ``current`` of a CPU and says how long it works there, in user space (``user``) or in the kernel
+(``kernel``): one event each. Whether somebody else should run is asked where Linux asks: at the end of a piece of
+work, and at the tick in a long one. Interrupts take time from whoever runs: it is added to the next piece of work of
+that CPU, so that an interrupt costs no event. A CPU without work takes some from the longest queue.
+
+Of the tasks whose virtual runtime is not above the average, the one with the earliest virtual deadline runs next
+(EEVDF, Linux 6.6); before, the one with the least virtual runtime (CFS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ksim.linux.sched import EEVDF_SINCE, base_slice_ns, weight
+from ksim.linux.vocabulary import Release
+from ksim.micro.clock import Alarm, Clock
+
+if TYPE_CHECKING:
+    from ksim.micro.task import Task
+
+NICE_0 = weight(0)
+SLEEPING = ("S", "D")
+
+
+class Scheduler:
+    """All CPUs of the machine. ``hz``: ticks per second; ``switch_ns``: what a context switch costs."""
+
+    def __init__(self, clock: Clock, cpus: int, *, release: Release, hz: int, switch_ns: int) -> None:
+        self.clock = clock
+        self.slice_ns = base_slice_ns(cpus, release)
+        self.tick_ns = 10**9 // hz
+        self.switch_ns = switch_ns
+        self.is_eevdf = release >= EEVDF_SINCE
+        self.cpus = [CPU(self, number) for number in range(cpus)]
+        self.idle: dict[int, CPU] = {cpu.number: cpu for cpu in self.cpus}
+        self.waiting = 0
+        self.on_idle: Callable[[CPU], None] | None = None
+
+    def wake(self, task: Task) -> None:
+        """The task becomes runnable: at once on an idle CPU, its own first; else in the shortest queue."""
+        if task.state not in SLEEPING or task.is_stuck:
+            return
+        task.state = "R"
+        task.since_ns = self.clock._now
+        cpu = task.cpu
+        idle = self.idle
+        if idle:
+            if cpu.number not in idle:
+                cpu = next(iter(idle.values()))
+            if task.vruntime < cpu.min_vruntime:  # sleeping saves up nothing
+                task.vruntime = cpu.min_vruntime
+            del idle[cpu.number]
+            cpu.start(task)
+            return
+        shortest = min(self.cpus, key=_load)
+        if cpu.is_lost or len(cpu.queue) > len(shortest.queue):
+            cpu = shortest
+        cpu.enqueue(task)
+
+
+def _load(cpu: CPU) -> tuple[bool, int]:
+    return cpu.is_lost, len(cpu.queue)
+
+
+class CPU:
+    """One CPU. ``user_ns``, ``kernel_ns``, ``irq_ns``: where its time went; the rest was idle.
+
+    ``is_lost``: somebody loops here in the kernel for ever, and nobody else will ever run.
+    """
+
+    def __init__(self, scheduler: Scheduler, number: int) -> None:
+        self.scheduler, self.number = scheduler, number
+        self.current: Task | None = None
+        self.queue: list[Task] = []
+        self.user_ns = self.kernel_ns = self.irq_ns = self._stolen_ns = 0
+        self.switches = self._rt_waiting = 0
+        self._switch_ns, self._slice_ns = scheduler.switch_ns, scheduler.slice_ns
+        self.min_vruntime = 0
+        self.is_lost = False
+
+    # ---------------------------------------------------------------- work of the current task
+
+    def user(self, task: Task, ns: int) -> Alarm:
+        """``ns`` of work in user space: the event at its end."""
+        self.user_ns += ns
+        task.ran_ns += ns
+        if self._stolen_ns:
+            ns, self._stolen_ns = ns + self._stolen_ns, 0
+        return task.alarm.ring(ns)
+
+    def kernel(self, task: Task, ns: int) -> Alarm:
+        """``ns`` of work in the kernel, in process context: the event at its end."""
+        self.kernel_ns += ns
+        task.ran_ns += ns
+        if self._stolen_ns:
+            ns, self._stolen_ns = ns + self._stolen_ns, 0
+        return task.alarm.ring(ns)
+
+    def interrupt(self, ns: int) -> None:
+        """``ns`` in a hard interrupt or softirq, taken from whoever runs here."""
+        self.irq_ns += ns
+        if self.current is not None:
+            self._stolen_ns += ns
+
+    # ---------------------------------------------------------------- who runs
+
+    def enqueue(self, task: Task) -> None:
+        task.cpu = self
+        if task.vruntime < self.min_vruntime:  # sleeping saves up nothing
+            task.vruntime = self.min_vruntime
+        self._joins(task)
+
+    def _joins(self, task: Task) -> None:
+        self.queue.append(task)
+        self.scheduler.waiting += 1
+        if task.rt:
+            self._rt_waiting += 1
+
+    def should_switch(self, task: Task) -> bool:
+        """need_resched(): somebody waits here, and the slice of the current task is over or he goes first."""
+        if self._rt_waiting and max(other.rt for other in self.queue) > task.rt:
+            return True
+        return task.rt == 0 and task.ran_ns - task.slice_began_ns >= self._slice_ns
+
+    def step_aside(self, task: Task) -> None:
+        """schedule() of a task that could go on: back into the queue."""
+        self._account(task)
+        self._joins(task)
+        self.current = None
+        self.dispatch()
+
+    def leave(self, task: Task) -> None:
+        """schedule() of a task that sleeps or is dead."""
+        self._account(task)
+        self.current = None
+        if self.queue or self.scheduler.waiting or self.scheduler.on_idle:
+            self.dispatch()
+        else:
+            self.scheduler.idle[self.number] = self
+            self._stolen_ns = 0
+
+    def dispatch(self) -> None:
+        """The next task runs after a context switch; without one the CPU looks at other queues, then idles."""
+        scheduler = self.scheduler
+        task = self._pick() if self.queue else self._steal() if scheduler.waiting else None
+        if task is None:
+            scheduler.idle[self.number] = self
+            self._stolen_ns = 0
+            if scheduler.on_idle is not None:
+                scheduler.on_idle(self)
+            return
+        scheduler.waiting -= 1
+        self.start(task)
+
+    def start(self, task: Task) -> None:
+        """The task has this CPU, after a context switch."""
+        self.current, task.cpu = task, self
+        task.slice_began_ns = task.ran_ns
+        self.switches += 1
+        ns = self._switch_ns
+        self.kernel_ns += ns
+        task.alarm.ring(ns)
+
+    def _pick(self) -> Task:
+        queue = self.queue
+        if len(queue) == 1:
+            self._rt_waiting = 0
+            return queue.pop()
+        urgent = max(task.rt for task in queue) if self._rt_waiting else 0
+        if urgent:
+            found = next(task for task in queue if task.rt == urgent)
+        elif self.scheduler.is_eevdf:
+            total, many = sum(task.vruntime for task in queue), len(queue)
+            eligible = [task for task in queue if task.vruntime * many <= total]
+            found = min(eligible, key=_deadline)
+        else:
+            found = min(queue, key=_vruntime)
+        queue.remove(found)
+        if found.rt:
+            self._rt_waiting -= 1
+        return found
+
+    def _steal(self) -> Task | None:
+        victim = max(self.scheduler.cpus, key=_queued)
+        if not victim.queue:
+            return None
+        task = victim._pick()
+        task.vruntime += self.min_vruntime - victim.min_vruntime
+        return task
+
+    def _account(self, task: Task) -> None:
+        ran = task.ran_ns - task.slice_began_ns
+        task.vruntime += ran if task.weight == NICE_0 else ran * NICE_0 // task.weight
+        least = task.vruntime
+        for other in self.queue:
+            if other.vruntime < least:
+                least = other.vruntime
+        if least > self.min_vruntime:
+            self.min_vruntime = least
+
+
+def _queued(cpu: CPU) -> int:
+    return len(cpu.queue)
+
+
+def _vruntime(task: Task) -> int:
+    return task.vruntime
+
+
+def _deadline(task: Task) -> int:
+    return task.vruntime + task.cpu.scheduler.slice_ns * NICE_0 // task.weight

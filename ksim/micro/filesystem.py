@@ -1,0 +1,304 @@
+"""Files on a block device: the page cache, writeback, the journal, and what an I/O error does to them.
+
+A file is a set of pages of which some are in memory. A read of a page that is not waits for the disk (state D); a write
+dirties pages and returns; the flusher writes them after 30 s, earlier where there are too many, and ``fsync`` at
+once. A journal (jbd2) commits every 5 s or when somebody waits for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Literal
+
+from ksim.linux.block import after_eio
+from ksim.linux.vocabulary import Lock as Kind
+from ksim.linux.watermarks import DIRTY_EXPIRE_S, DIRTY_WRITEBACK_S, PAGE_BYTES, READAHEAD_BYTES
+from ksim.micro.blkdev import BlockDevice, Request
+from ksim.micro.clock import Clock
+from ksim.micro.locks import Lock
+from ksim.micro.pager import Pager
+from ksim.micro.task import Task
+from ksim.units import to_ns
+
+JOURNAL_COMMIT_S = 5
+"""JBD2_DEFAULT_MAX_COMMIT_AGE, include/linux/jbd2.h."""
+READAHEAD = int(READAHEAD_BYTES.value) // PAGE_BYTES
+WRITE_PAGES = 256  # of one request: 1 MiB
+_EXPIRE_NS, _WRITEBACK_NS = to_ns(DIRTY_EXPIRE_S.value), to_ns(DIRTY_WRITEBACK_S.value)
+
+
+class File:
+    """A file, or many files that are used alike. Pages: ``pages`` in all, ``cached`` in memory, ``dirty`` of these.
+
+    ``skew``: how uneven the use is; a read finds its page in memory with probability (cached / pages) ** skew.
+    ``written``, ``durable``, ``acked``: pages written so far, of these on disk, and of these promised by fsync.
+    """
+
+    def __init__(self, name: str, pages: int, skew: float = 1.0) -> None:
+        self.name, self.pages, self.skew = name, pages, skew
+        self._cached = self.dirty = self.flying = 0
+        self.hit = 1.0 if pages == 0 else 0.0**skew
+        self.batches: deque[list[int]] = deque()
+        self.written = self.durable = self.acked = 0
+        self.lock = Lock(f"inode of {name}", Kind.RWSEM)
+
+    @property
+    def cached(self) -> int:
+        """Pages in memory; ``hit`` follows: P(a page that somebody reads is there)."""
+        return self._cached
+
+    @cached.setter
+    def cached(self, pages: int) -> None:
+        self._cached = pages
+        self.hit = min(1.0, pages / self.pages) ** self.skew if self.pages else 1.0
+
+
+class FileSystem:
+    """ext4 or XFS on one disk. ``on_error``: called with the event of ``ksim.linux.events`` when the disk lets it down.
+
+    ``calm``: dirty pages below which no writer has to look at the limits.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        kind: Literal["ext4", "xfs"],
+        disk: BlockDevice,
+        pager: Pager,
+        *,
+        new_request: Callable[..., Request],
+        on_error: Callable[[str], None],
+        draw: Callable[[], float],
+        pass_by: Callable[[str, Task], Generator[Any, Any, None]],
+        armed: Mapping[str, Any],
+    ) -> None:
+        self.clock, self.kind, self.disk, self.pager = clock, kind, disk, pager
+        self._new_request, self._on_error, self._draw = new_request, on_error, draw
+        self._pass_by, self._armed = pass_by, armed
+        self.files: list[File] = []
+        self.is_read_only = False
+        self.journal = Lock("j_checkpoint_mutex", Kind.MUTEX)
+        self.running_tid, self.committed_tid = 1, 0
+        self.has_updates = False
+        self._committed: list[Task] = []
+        self._throttled: list[Task] = []
+        self.jbd2: Task | None = None
+        self.flusher: Task | None = None
+        self.cache_misses = self.eio = 0
+        self.calm = pager.memory.total * min(2, pager.background_ratio) // 400
+
+    def add(self, file: File, cached: int = 0) -> File:
+        """A new file, of which ``cached`` pages are in memory already."""
+        self.files.append(file)
+        self.pager.files.append(file)
+        file.cached = cached
+        self.pager.memory.cache += cached
+        self.pager.memory.free -= cached
+        return file
+
+    # ---------------------------------------------------------------- what system calls need
+
+    def miss(self, task: Task, file: File, pages: int) -> Generator[Any, Any, bool]:
+        """Reads pages that are not in memory, with readahead. False: EIO, or the task was killed."""
+        self.cache_misses += 1
+        wanted = max(pages, min(READAHEAD, file.pages - file.cached))
+        if not self.pager.take(wanted) and not (yield from self.pager.allocate(task, wanted)):
+            return False
+        if "submit_bio" in self._armed:
+            yield from self._pass_by("submit_bio", task)
+        request = self._new_request("read", wanted, lambda request: task.wake())
+        self.disk.submit(request)
+        while not request.is_over:
+            yield task.sleep("D", request)
+        task.waits_for = None
+        if request.failed:
+            self.eio += 1
+            self.pager.give_back(wanted)
+            return False
+        grown = min(wanted, file.pages - file.cached)
+        file.cached += grown
+        self.pager.memory.cache += grown
+        if grown < wanted:
+            self.pager.give_back(wanted - grown)
+        return True
+
+    def missing(self, file: File, pages: int) -> int:
+        """How many pages of memory a write of ``pages`` needs: none where the file is in memory already."""
+        if file.hit >= 1.0 or self._draw() < file.hit:
+            return 0
+        return min(pages, file.pages - file.cached)
+
+    def changed(self, file: File, pages: int) -> None:
+        """``pages`` of the file are dirty now; pages that were dirty before stay so."""
+        self.has_updates = True
+        more = min(pages, file._cached - file.dirty)
+        if more <= 0:
+            return
+        memory, now, batches = self.pager.memory, self.clock._now, file.batches
+        file.dirty += more
+        file.written += more
+        memory.dirty += more
+        memory.private = min(memory.cache, memory.private + more)
+        if batches and now - batches[-1][0] < BATCH_NS:
+            batches[-1][1] += more
+        else:
+            batches.append([now, more])
+
+    def grown(self, file: File, pages: int) -> None:
+        """The new pages of a write are in the cache."""
+        file.cached += pages
+        self.pager.memory.cache += pages
+
+    def balance(self, task: Task) -> Generator[Any, Any, None]:
+        """balance_dirty_pages(): above the background limit the flusher wakes up, above the hard one writers wait."""
+        background, hard = self.pager.dirty_limits()
+        if self.pager.memory.dirty > background and self.flusher is not None:
+            self.flusher.wake()
+        while self.pager.memory.dirty > hard and not self.is_read_only and not task.is_killed:
+            self._throttled.append(task)
+            yield task.sleep("D", "balance_dirty_pages")
+            task.waits_for = None
+
+    def sync(self, task: Task, file: File) -> Generator[Any, Any, bool]:
+        """fsync(): all that was written so far is on disk, and the journal says so. False: EIO."""
+        goal = file.written
+        ok = yield from self._write(task, file, file.dirty - file.flying)
+        while ok and file.durable < goal and not self.is_read_only:  # somebody else's writeback is under way
+            self._throttled.append(task)
+            yield task.sleep("D", "writeback")
+        task.waits_for = None
+        if not ok or self.is_read_only:
+            return False
+        tid = self.running_tid if self.has_updates else self.running_tid - 1  # the latter may be on its way
+        while self.committed_tid < tid and not self.is_read_only:
+            self._committed.append(task)
+            if self.jbd2 is not None and self.jbd2.state == "S":
+                self.jbd2.wake()
+            yield task.sleep("D", "jbd2_log_wait_commit")
+        task.waits_for = None
+        if self.is_read_only:
+            return False
+        file.acked = max(file.acked, goal)
+        return True
+
+    # ---------------------------------------------------------------- writeback
+
+    def _write(self, task: Task, file: File, pages: int) -> Generator[Any, Any, bool]:
+        """Writes dirty pages, all requests at once, and waits for the last."""
+        left, failed = 0, False
+
+        def done(request: Request) -> None:
+            nonlocal left, failed
+            left -= 1
+            failed = failed or request.failed
+            self._written(file, request.pages)
+            if not left:
+                task.wake()
+
+        if pages > 0 and "submit_bio" in self._armed:
+            yield from self._pass_by("submit_bio", task)
+        while pages > 0:
+            some = min(pages, WRITE_PAGES)
+            pages -= some
+            left += 1
+            file.flying += some
+            self.disk.submit(self._new_request("write", some, done))
+        if left:
+            yield task.sleep("D", "writeback")
+            task.waits_for = None
+        if failed:
+            self.eio += 1
+        return not failed
+
+    def _written(self, file: File, pages: int) -> None:
+        file.flying -= pages
+        file.dirty -= pages
+        file.durable += pages
+        self.pager.memory.dirty -= pages
+        while pages and file.batches:
+            oldest = file.batches[0]
+            some = min(pages, oldest[1])
+            oldest[1] -= some
+            pages -= some
+            if not oldest[1]:
+                file.batches.popleft()
+        if self._throttled:
+            throttled, self._throttled = self._throttled, []
+            for task in throttled:
+                task.wake()
+
+    def run_flusher(self, task: Task) -> Generator[Any, Any, None]:
+        """A kworker that writes back what is older than 30 s, and everything above the background limit."""
+        self.flusher = task
+        while True:
+            timer = self.clock.after(_WRITEBACK_NS, task.wake)
+            yield task.sleep("S", "wb_workfn")
+            timer.cancel()
+            background, _ = self.pager.dirty_limits()
+            for file in self.files:
+                while True:
+                    old = file.batches and file.batches[0][0] <= self.clock.now - _EXPIRE_NS
+                    pages = min(file.dirty - file.flying, FLUSH_PAGES)
+                    if pages <= 0 or not (old or self.pager.memory.dirty > background):
+                        break
+                    if "wb_workfn" in self._armed:
+                        yield from self._pass_by("wb_workfn", task)
+                    yield task.cpu.kernel(task, pages * WRITEBACK_PAGE_NS)
+                    yield from self._write(task, file, pages)
+
+    # ---------------------------------------------------------------- the journal
+
+    def run_jbd2(self, task: Task) -> Generator[Any, Any, None]:
+        """jbd2 (XFS: its log worker): commits the running transaction every 5 s, or when somebody waits."""
+        self.jbd2 = task
+        while True:
+            timer = self.clock.after(to_ns(JOURNAL_COMMIT_S), task.wake)
+            if not self._committed:
+                yield task.sleep("S", "kjournald2")
+            timer.cancel()
+            if not self.has_updates or self.is_read_only:
+                self._release_waiters()
+                continue
+            self.has_updates = False
+            tid, self.running_tid = self.running_tid, self.running_tid + 1
+            yield from self.journal.take(task)
+            if "jbd2_journal_commit_transaction" in self._armed:
+                yield from self._pass_by("jbd2_journal_commit_transaction", task)
+            yield task.cpu.kernel(task, COMMIT_NS)
+            for op, pages in (("write", JOURNAL_PAGES), ("flush", 0)):
+                request = self._new_request(op, pages, lambda request: task.wake())
+                self.disk.submit(request)
+                while not request.is_over:
+                    yield task.sleep("D", request)
+                task.waits_for = None
+                if request.failed:
+                    self.eio += 1
+                    self._on_error(after_eio(self.kind, "log" if self.kind == "xfs" else "metadata").event)
+                    break
+            else:
+                self.committed_tid = tid
+            self.journal.release(task)
+            self._release_waiters()
+
+    def _release_waiters(self) -> None:
+        waiting, self._committed = self._committed, []
+        for task in waiting:
+            task.wake()
+
+    def shut_down(self) -> None:
+        """No more writes: everybody who waits for one gets an error."""
+        self.is_read_only = True
+        self._release_waiters()
+        for task in self._throttled:
+            task.wake()
+
+
+JOURNAL_PAGES = 8
+"""Of one commit: descriptor, a few metadata blocks, commit block."""
+COMMIT_NS = 20_000
+BATCH_NS = 100_000_000
+"""Pages that became dirty within so long count as equally old."""
+FLUSH_PAGES = 1024
+"""MIN_WRITEBACK_PAGES, fs/fs-writeback.c: 4 MiB."""
+WRITEBACK_PAGE_NS = 200

@@ -1,0 +1,172 @@
+"""Faults at strike points, and what Linux makes of them: a task dies, the clock stops, or nothing worse than a line.
+
+Every decision is ``ksim.linux``'s; this file tells it the state of the boot and carries out what it says. A task that
+an oops kills leaves its locks behind, also those of the place where it died.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ksim.linux.escalation import Decision
+from ksim.linux.rules import End
+from ksim.linux.taint import Taint
+from ksim.linux.vocabulary import Context, TaskKind, leak
+from ksim.linux.vocabulary import Lock as LockKind
+from ksim.linux.vocabulary import Task as LinuxTask
+from ksim.micro import build
+from ksim.micro.causes import Asked
+from ksim.micro.cpu import CPU
+from ksim.micro.locks import Lock
+from ksim.micro.strike import POINTS, Point, Trigger
+from ksim.micro.task import Oopsed, Task
+
+if TYPE_CHECKING:
+    from ksim.micro.machine import Boot
+
+
+@dataclass(slots=True)
+class Armed:
+    """What waits at a strike point: a fault with its trigger, and locks that dead tasks left there."""
+
+    point: Point
+    fault: Asked | None = None
+    trigger: Trigger | None = None
+    leaked: list[Lock] = field(default_factory=list)
+
+
+class Oops:
+    """The faults of one boot. ``armed``: by strike point; ``struck_ns``: when the last one struck.
+
+    ``taint``, ``oopses``, ``warns``, ``stalls``, ``hung_reports``: the state of the kernel that decisions ask for.
+    """
+
+    def __init__(self, boot: Boot) -> None:
+        self._boot = boot
+        self.armed: dict[str, Armed] = {}
+        self.struck_ns = 0
+        self.taint = Taint.none()
+        self.oopses = self.warns = self.stalls = self.hung_reports = 0
+        self.init_frozen = False
+        self._wrong_order: Trigger | None = None
+
+    def arm(self, asked: Asked) -> None:
+        """Sets up a fault that somebody asks for."""
+        boot, name = self._boot, asked.fault.name
+        match asked.fault.kind:
+            case "event":
+                armed = self._at(asked.point)
+                armed.fault, armed.trigger = asked, Trigger(boot.draw(f"fault {name}"), nth=asked.nth)
+                if asked.point == "do_idle":
+                    boot.scheduler.on_idle = self._idles
+            case "lock":
+                self._wrong_order = Trigger(boot.draw("wrong order"), nth=asked.nth)
+            case "nic":
+                boot.nic.hang = Trigger(boot.draw("nic hang"), nth=asked.nth)
+            case "disk":
+                build.damage(boot, asked)
+            case "program":
+                build.leak(boot)
+
+    def _at(self, point: str) -> Armed:
+        return self.armed.setdefault(point, Armed(POINTS[point]))
+
+    def wrong_order(self) -> bool:
+        """Whether this pass takes its locks in the wrong order: from the armed one on, every second does."""
+        trigger = self._wrong_order
+        return trigger is not None and (trigger.due() or (trigger.strikes > 0 and trigger.passes % 2 == 1))
+
+    # ---------------------------------------------------------------- passing by
+
+    def pass_by(self, point: str, task: Task) -> Generator[Any, Any, None]:
+        """A task passes a strike point at which something waits. Raises Oopsed where it dies there."""
+        armed = self.armed[point]
+        for lock in armed.leaked:  # nobody will ever release it
+            if lock.kind.spins:
+                yield from self._boot.watchdog.hangs(self.decide(leak(lock.kind).shows_as, task), task)
+            yield from lock.take(task)
+        if armed.trigger is not None and armed.trigger.due():
+            yield from self._strikes(armed, task)
+
+    def passes_irq(self, point: str, cpu: CPU) -> None:
+        """The same in an interrupt, on top of whatever runs on ``cpu``."""
+        armed = self.armed.get(point)
+        if armed is None or armed.trigger is None or not armed.trigger.due():
+            return
+        decision = self._decide(armed, cpu.current)
+        self.struck_ns = self._boot.clock.now
+        if decision.strike.event.family == "detector":
+            self._boot.watchdog.cpu_hangs(decision, cpu)
+        else:
+            self.carry_out(decision, cpu.number)
+
+    def _idles(self, cpu: CPU) -> None:
+        self.passes_irq("do_idle", cpu)
+
+    def _strikes(self, armed: Armed, task: Task) -> Generator[Any, Any, None]:
+        decision = self._decide(armed, task)
+        self.struck_ns = self._boot.clock.now
+        event = decision.strike.event
+        if event.family == "detector":
+            yield from self._boot.watchdog.hangs(decision, task)
+        died = self.carry_out(decision, task.cpu.number)
+        if decision.panics:
+            yield self._boot.never
+        if not died:
+            return
+        if event.family == "oops":
+            missing = list(armed.point.locks)
+            for lock in task.held:
+                if lock.kind in missing:
+                    missing.remove(lock.kind)
+            for kind in missing:
+                self._leave_behind(armed.point, kind, task)
+            raise Oopsed
+        for thread in task.process.threads:
+            thread.kill()
+
+    def _leave_behind(self, point: Point, kind: LockKind, task: Task) -> None:
+        lock = Lock(f"lock of {point.name}", kind)
+        lock.try_take(task)
+        self._at(point.name).leaked.append(lock)
+
+    # ---------------------------------------------------------------- decisions
+
+    def _decide(self, armed: Armed, task: Task | None) -> Decision:
+        assert armed.fault is not None
+        point = armed.point
+        held = [lock.kind for lock in task.held] if task is not None and point.context is Context.PROCESS else []
+        for kind in point.locks:
+            if kind not in held:
+                held.append(kind)
+        return self.decide(
+            armed.fault.fault.event,
+            task,
+            context=point.context,
+            locks=tuple(held),
+            irqs_off=point.irqs_off,
+            fs_errors=self._boot.micro.disk.errors,
+        )
+
+    def decide(self, event: str, task: Task | None = None, **state: Any) -> Decision:
+        """What Linux does about ``event`` in the state of this boot, with ``task`` running (None: an idle CPU)."""
+        who = task.as_linux() if task is not None else LinuxTask(TaskKind.IDLE)
+        return self._boot.linux.decide(
+            event, task=who, taint=self.taint, oopses=self.oopses, warns=self.warns, stalls=self.stalls,
+            hung_reports=self.hung_reports, **state,
+        )  # fmt: skip
+
+    def carry_out(self, decision: Decision, cpu: int) -> bool:
+        """The consequences that concern the whole kernel. Whether the current task dies of it."""
+        boot = self._boot
+        self.taint, self.oopses, self.warns = decision.taint, decision.oopses, decision.warns
+        boot.reports(decision, cpu)
+        if decision.panics:
+            boot.panics(decision, cpu)
+        elif decision.end is End.FILE_SYSTEM:
+            boot.files.shut_down()
+        elif decision.end is End.FROZEN:
+            self.init_frozen = True
+        return decision.end in (End.KILLED, End.PARKED)

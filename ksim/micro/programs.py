@@ -1,0 +1,183 @@
+"""Named workloads: what runs on the host, how often its clients call, and what it keeps in memory.
+
+All numbers are ASSUMED: round figures of what such hosts do, there to be replaced by the user's own. Times are means
+of exponential laws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ksim.micro.filesystem import File
+from ksim.micro.task import Task
+
+if TYPE_CHECKING:
+    from ksim.micro.machine import Boot
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+Body = Callable[["Boot", Task], Generator[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file: its size, how much of it is in memory when the story begins (a share of it and of RAM at most), its
+    skew."""
+
+    name: str
+    size: int
+    cached: float
+    of_ram: float
+    skew: float
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """``processes`` of ``threads`` threads each, ``rss`` bytes (or that share of RAM, if below 1) per process.
+
+    ``calls_per_s`` of clients from outside; 0 where the programs keep themselves busy. ``user_us``: CPU time of one
+    step in user space.
+    """
+
+    name: str
+    what: str
+    comm: str
+    body: Body
+    calls_per_s: float
+    processes: int
+    threads: int
+    rss: float
+    user_us: float
+    files: tuple[Stored, ...]
+
+
+def _file(boot: Boot, name: str) -> File:
+    return boot.by_name[name]
+
+
+def serve_web(boot: Boot, task: Task) -> Generator[Any, Any, None]:
+    """A worker of a web server: two reads and a reply for each call, and a line in the log."""
+    sys, user_ns = boot.sys, boot.user_ns
+    content, log = _file(boot, "content"), _file(boot, "access.log")
+    while not task.is_killed:
+        call = yield sys.recv(task)
+        if call is None:
+            return
+        yield sys.work(task, user_ns())
+        if task.process.swapped:
+            yield sys.revisit(task, 4)
+        yield sys.read(task, content, 16 * KIB)
+        yield sys.read(task, content, 16 * KIB)
+        yield sys.send(task, call, 24 * KIB)
+        yield sys.write(task, log, 200)
+
+
+def serve_database(boot: Boot, task: Task) -> Generator[Any, Any, None]:
+    """A backend of a database: four reads, every third call a change that is on disk before the reply."""
+    sys, user_ns = boot.sys, boot.user_ns
+    data, wal = _file(boot, "data"), _file(boot, "wal")
+    while not task.is_killed:
+        call = yield sys.recv(task)
+        if call is None:
+            return
+        yield sys.work(task, user_ns())
+        if task.process.swapped:
+            yield sys.revisit(task, 8)
+        ok = True
+        for _ in range(4):
+            ok = (yield sys.read(task, data, 8 * KIB)) and ok
+        if call.number % 3 == 0:
+            ok = (yield sys.write(task, data, 8 * KIB)) and ok
+            ok = (yield sys.write(task, wal, 8 * KIB)) and ok
+            ok = (yield sys.fsync(task, wal)) and ok
+        boot.answered(ok)
+        yield sys.send(task, call, KIB)
+
+
+def serve_files(boot: Boot, task: Task) -> Generator[Any, Any, None]:
+    """A thread of a file server: 64 KiB read or written at each call, now and then a file renamed."""
+    sys, user_ns = boot.sys, boot.user_ns
+    share, there = _file(boot, "share"), _file(boot, "archive")
+    while not task.is_killed:
+        call = yield sys.recv(task)
+        if call is None:
+            return
+        yield sys.work(task, user_ns())
+        if call.number % 50 == 0:
+            source, target = (share, there) if call.number % 100 else (there, share)
+            yield sys.rename(task, source, target)
+            size = KIB
+        elif call.number % 2:
+            yield sys.read(task, share, 64 * KIB)
+            size = 64 * KIB
+        else:
+            boot.answered((yield sys.write(task, share, 64 * KIB)))
+            size = KIB
+        yield sys.send(task, call, size)
+
+
+def build(boot: Boot, task: Task) -> Generator[Any, Any, None]:
+    """A compiler: reads headers, grows, works, writes an object file, and ends; the next one starts at once."""
+    sys, user_ns = boot.sys, boot.user_ns
+    headers, objects = _file(boot, "headers"), _file(boot, "objects")
+    while not task.is_killed:
+        for _ in range(20):
+            yield sys.read(task, headers, 16 * KIB)
+            if not (yield sys.touch(task, 512)):
+                return
+            yield sys.work(task, user_ns())
+        yield sys.write(task, objects, 200 * KIB)
+        boot.jobs += 1
+        boot.pager.release(task.process)
+
+
+def daemon(boot: Boot, task: Task) -> Generator[Any, Any, None]:
+    """Something that wakes up once a second, looks around, and writes a line now and then."""
+    sys, user_ns = boot.sys, boot.user_ns
+    log = _file(boot, "syslog")
+    turns = 0
+    while not task.is_killed:
+        yield sys.nanosleep(task, 1_000_000_000)
+        yield sys.work(task, user_ns())
+        yield sys.plain(task)
+        turns += 1
+        if turns % 10 == 0:
+            yield sys.write(task, log, 200)
+
+
+def leaky(boot: Boot, task: Task) -> Generator[Any, Any, None]:
+    """A program with a memory leak of ``micro.memory.leak``."""
+    pages = max(1, round(boot.micro.memory.leak * MIB / 4096 / 10))
+    while not task.is_killed:
+        yield boot.sys.nanosleep(task, 100_000_000)
+        if not (yield boot.sys.touch(task, pages)):
+            return
+
+
+WORKLOADS: Mapping[str, Workload] = {
+    workload.name: workload
+    for workload in (
+        Workload(
+            "web-server", "static and dynamic pages, mostly from memory", "nginx", serve_web, 2000.0, 32, 1,
+            48 * MIB, 150.0,
+            (Stored("content", 60 * GIB, 0.6, 0.4, 0.15), Stored("access.log", GIB, 0.5, 0.02, 0.02)),
+        ),
+        Workload(
+            "database", "transactions with a write-ahead log", "postgres", serve_database, 1000.0, 1, 64, 0.25, 250.0,
+            (Stored("data", 300 * GIB, 0.4, 0.35, 0.2), Stored("wal", GIB, 1.0, 0.02, 0.0)),
+        ),
+        Workload(
+            "file-server", "large reads and writes", "nfsd", serve_files, 800.0, 1, 32, 64 * MIB, 40.0,
+            (Stored("share", 2048 * GIB, 0.5, 0.6, 0.3), Stored("archive", 100 * GIB, 0.1, 0.02, 1.0)),
+        ),
+        Workload(
+            "build-farm", "compilers, twice as many as CPUs", "cc1", build, 0.0, 0, 1, 16 * MIB, 5000.0,
+            (Stored("headers", 4 * GIB, 1.0, 0.1, 0.0), Stored("objects", 40 * GIB, 0.1, 0.05, 1.0)),
+        ),
+        Workload(
+            "idle", "a dozen daemons and nobody calls", "daemon", daemon, 0.0, 12, 1, 30 * MIB, 80.0,
+            (Stored("syslog", GIB, 0.5, 0.02, 0.0), Stored("root", 8 * GIB, 1.0, 0.05, 1.0)),
+        ),
+    )
+}  # fmt: skip

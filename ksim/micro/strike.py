@@ -1,0 +1,101 @@
+"""Strike points: places in the kernel where a fault may hit, named like the kernel's own functions, and when it does.
+
+A point says what the rules of ``ksim.linux`` will ask for: the context of the CPU, and which locks are held there.
+What is armed at a point is asked each time that the simulated kernel passes by; a point without a fault costs
+nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ksim.errors import ScenarioError, nearest
+from ksim.linux.vocabulary import Context, Lock
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One place. ``file``: where the function lives in Linux; ``module``: empty for the kernel itself."""
+
+    name: str
+    what: str
+    file: str
+    context: Context = Context.PROCESS
+    locks: tuple[Lock, ...] = ()
+    irqs_off: bool = False
+    module: str = ""
+
+
+_POINTS = (
+    Point("vfs_read", "a task reads from a file", "fs/read_write.c"),
+    Point("vfs_write", "a task writes to a file, its inode locked", "fs/read_write.c", locks=(Lock.RWSEM,)),
+    Point("ext4_sync_file", "a task waits for its data to be on disk", "fs/ext4/fsync.c", module="ext4"),
+    Point("vfs_rename", "a task renames a file, two directories locked", "fs/namei.c", locks=(Lock.RWSEM, Lock.RWSEM)),
+    Point("jbd2_journal_commit_transaction", "jbd2 commits the journal", "fs/jbd2/commit.c",
+          locks=(Lock.MUTEX,), module="jbd2"),
+    Point("wb_workfn", "a kworker writes dirty pages back", "fs/fs-writeback.c"),
+    Point("submit_bio", "a request goes to the disk driver, its queue locked", "block/blk-core.c",
+          locks=(Lock.SPINLOCK_IRQ,), irqs_off=True),
+    Point("blk_mq_complete_request", "the disk's interrupt", "block/blk-mq.c", Context.HARDIRQ, irqs_off=True),
+    Point("handle_mm_fault", "a page fault of a user process", "mm/memory.c", locks=(Lock.RWSEM,)),
+    Point("shrink_node", "kswapd or an allocating task reclaims pages", "mm/vmscan.c"),
+    Point("dev_queue_xmit", "a task sends a packet, bottom halves off", "net/core/dev.c", Context.BH_DISABLED),
+    Point("napi_poll", "received packets are taken from the ring", "net/core/dev.c", Context.SOFTIRQ),
+    Point("handle_irq_event", "the network card's interrupt", "kernel/irq/handle.c", Context.HARDIRQ, irqs_off=True),
+    Point("do_syscall_64", "any system call", "arch/x86/entry/syscall_64.c"),
+    Point("do_idle", "an idle CPU", "kernel/sched/idle.c"),
+    Point("pid1", "systemd at work", "fs/eventpoll.c"),
+    Point("do_exit", "a thread ends", "kernel/exit.c"),
+    Point("worker_thread", "a kworker at work", "kernel/workqueue.c"),
+)  # fmt: skip
+POINTS: Mapping[str, Point] = {point.name: point for point in _POINTS}
+
+
+def point_named(name: str) -> Point:
+    """The strike point of that name. Raises ScenarioError with the nearest one."""
+    if name not in POINTS:
+        raise ScenarioError(
+            f"unknown strike point '{name[:60]}'{nearest(name[:60], POINTS)} (known: {', '.join(POINTS)})"
+        )
+    return POINTS[name]
+
+
+class Trigger:
+    """When something strikes: with probability ``p`` at each pass, or once, at pass number ``nth``.
+
+    ``draw`` gives a uniform number; the gap to the next strike is drawn at once (geometric), so that a pass costs a
+    subtraction. Raises ScenarioError for no probability, or a pass before the first.
+    """
+
+    def __init__(self, draw: Callable[[], float], *, p: float = 0.0, nth: int | None = None) -> None:
+        if not 0.0 <= p <= 1.0:
+            raise ScenarioError(f"a probability lies from 0 to 1, not {p}")
+        if nth is not None and nth < 1:
+            raise ScenarioError(f"passes are counted from 1, not {nth}")
+        self._draw, self._p = draw, p
+        self.passes = self.strikes = 0
+        self._left: float = nth if nth is not None else self._gap()
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether it can ever strike."""
+        return self._left < math.inf
+
+    def due(self) -> bool:
+        """One pass: does it strike here?"""
+        self.passes += 1
+        self._left -= 1
+        if self._left > 0:
+            return False
+        self._left = self._gap()
+        self.strikes += 1
+        return True
+
+    def _gap(self) -> float:
+        if self._p <= 0.0:
+            return math.inf
+        if self._p >= 1.0:
+            return 1
+        return math.floor(math.log1p(-self._draw()) / math.log1p(-self._p)) + 1

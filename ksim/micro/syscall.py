@@ -1,0 +1,221 @@
+"""The system call interface: what user programs may ask of the kernel, and what it costs them.
+
+A program yields what a call returns: the event at its end. A call that needs nothing but the CPU is one event; one
+that may sleep, or meets an armed strike point, goes through several steps before the program sees its result. Costs
+are nanoseconds of CPU time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from ksim.linux.sched import SYSCALL
+from ksim.linux.watermarks import PAGE_BYTES
+from ksim.micro.clock import Alarm
+from ksim.micro.filesystem import File
+from ksim.micro.netdev import Call
+from ksim.micro.task import Task
+
+if TYPE_CHECKING:
+    from ksim.micro.machine import Boot
+
+COPY_PAGE_NS = 400
+"""Of 4 KiB to or from user space: about 10 GB/s."""
+SEND_NS = 3_000
+"""tcp_sendmsg() and the way down to the driver."""
+LOOKUP_NS = 1_500
+FORK_NS = 60_000
+
+
+class Syscalls:
+    """The calls of one boot; each returns the event at its end, for ``yield``. ``count``: how many there were."""
+
+    def __init__(self, boot: Boot) -> None:
+        self._boot = boot
+        self._armed = boot.armed
+        self._draw = boot.draw("page cache")
+        self._cost_ns: int = SYSCALL.value
+        self._tick_ns = boot.scheduler.tick_ns
+        self.count = 0
+
+    def plain(self, task: Task) -> Alarm:
+        """A call that only looks something up, such as getpid()."""
+        self.count += 1
+        if "do_syscall_64" in self._armed:
+            return task.enter(self._meets("do_syscall_64", task))
+        return task.cpu.kernel(task, self._cost_ns)
+
+    def read(self, task: Task, file: File, size: int) -> Alarm:
+        """``size`` bytes of a file, from memory or from the disk. Returns false for EIO."""
+        self.count += 1
+        pages = -(-size // PAGE_BYTES)
+        cost_ns = self._cost_ns + pages * COPY_PAGE_NS
+        if self._draw() < file.hit and not self._armed:
+            task.result = True
+            return task.cpu.kernel(task, cost_ns)
+        return task.enter(self._reads(task, file, pages, cost_ns))
+
+    def write(self, task: Task, file: File, size: int) -> Alarm:
+        """``size`` bytes into the page cache, the inode locked; waits where too much is dirty.
+
+        Returns false for EROFS.
+        """
+        self.count += 1
+        return task.enter(self._writes(task, file, -(-size // PAGE_BYTES)))
+
+    def fsync(self, task: Task, file: File) -> Alarm:
+        """All that was written to the file is on disk. Returns false for EIO: it is not."""
+        self.count += 1
+        return task.enter(self._syncs(task, file))
+
+    def rename(self, task: Task, source: File, target: File) -> Alarm:
+        """Moves a name from one directory to another: both locked, always in the same order, whoever asks."""
+        self.count += 1
+        return task.enter(self._renames(task, source, target))
+
+    def recv(self, task: Task) -> Alarm:
+        """Returns the next call of a client, after a sleep if there is none yet; None for a killed task."""
+        self.count += 1
+        calls = self._boot.socket.calls
+        if calls:
+            task.result = task.serves = calls.popleft()
+            return task.cpu.kernel(task, self._cost_ns)
+        return task.enter(self._waits_for_call(task))
+
+    def send(self, task: Task, call: Call, size: int) -> Alarm:
+        """The reply to a client; waits while the ring of the card is full."""
+        self.count += 1
+        nic = self._boot.nic
+        cost_ns = self._cost_ns + SEND_NS + size // PAGE_BYTES * COPY_PAGE_NS
+        if self._armed or not nic.has_room():
+            return task.enter(self._sends(task, call, size, cost_ns))
+        nic.send(call, size, cost_ns)
+        task.serves = None
+        return task.cpu.kernel(task, cost_ns)
+
+    def nanosleep(self, task: Task, ns: int) -> Alarm:
+        """Sleeps for so long, unless it is killed."""
+        self.count += 1
+        return task.enter(self._sleeps(task, ns))
+
+    def touch(self, task: Task, pages: int) -> Alarm:
+        """First use of anonymous memory: a minor fault for each page. Returns false for a killed task."""
+        return task.enter(self._faults(task, pages))
+
+    def revisit(self, task: Task, pages: int) -> Alarm:
+        """Use of memory that may be in swap: a major fault for what is."""
+        return task.enter(self._boot.pager.revisit(task, pages))
+
+    def work(self, task: Task, ns: int) -> Alarm:
+        """``ns`` in user space; at each tick somebody else may run."""
+        if ns <= self._tick_ns:
+            return task.cpu.user(task, ns)
+        return task.enter(self._works(task, ns))
+
+    # ---------------------------------------------------------------- calls of several steps
+
+    def _meets(self, point: str, task: Task) -> Generator[Any, Any, None]:
+        yield from self._boot.pass_by(point, task)
+        yield task.cpu.kernel(task, self._cost_ns)
+
+    def _reads(self, task: Task, file: File, pages: int, cost_ns: int) -> Generator[Any, Any, bool]:
+        for point in ("do_syscall_64", "vfs_read"):
+            if point in self._armed:
+                yield from self._boot.pass_by(point, task)
+        yield task.cpu.kernel(task, cost_ns)
+        if self._draw() < file.hit:
+            return True
+        return (yield from self._boot.files.miss(task, file, pages))
+
+    def _writes(self, task: Task, file: File, pages: int) -> Generator[Any, Any, bool]:
+        boot = self._boot
+        files = boot.files
+        if files.is_read_only:
+            yield task.cpu.kernel(task, self._cost_ns)
+            return False
+        if not file.lock.try_take(task):
+            yield from file.lock.take(task)
+        if self._armed and "vfs_write" in self._armed:
+            yield from boot.pass_by("vfs_write", task)
+        yield task.cpu.kernel(task, self._cost_ns + pages * COPY_PAGE_NS)
+        new = files.missing(file, pages)
+        if new:
+            if not boot.pager.take(new) and not (yield from boot.pager.allocate(task, new)):
+                file.lock.release(task)
+                return False
+            files.grown(file, new)
+        files.changed(file, pages)
+        file.lock.release(task)
+        if boot.pager.memory.dirty > files.calm:
+            yield from files.balance(task)
+        return True
+
+    def _syncs(self, task: Task, file: File) -> Generator[Any, Any, bool]:
+        if "ext4_sync_file" in self._armed:
+            yield from self._boot.pass_by("ext4_sync_file", task)
+        yield task.cpu.kernel(task, self._cost_ns)
+        return (yield from self._boot.files.sync(task, file))
+
+    def _renames(self, task: Task, source: File, target: File) -> Generator[Any, Any, None]:
+        first, second = sorted((source, target), key=_name)
+        if self._boot.oops.wrong_order():
+            first, second = second, first
+        yield from first.lock.take(task)
+        yield task.cpu.kernel(task, LOOKUP_NS)
+        if self._draw() >= first.hit:  # the directory's block
+            yield from self._boot.files.miss(task, first, 1)
+        yield from second.lock.take(task)
+        if "vfs_rename" in self._armed:
+            yield from self._boot.pass_by("vfs_rename", task)
+        yield task.cpu.kernel(task, LOOKUP_NS)
+        self._boot.files.has_updates = True
+        second.lock.release(task)
+        first.lock.release(task)
+
+    def _waits_for_call(self, task: Task) -> Generator[Any, Any, Call | None]:
+        socket = self._boot.socket
+        yield task.cpu.kernel(task, self._cost_ns)
+        while not socket.calls:
+            if task.is_killed:
+                return None
+            socket.idle.append(task)
+            yield task.sleep("S", "accept")
+        call = socket.calls.popleft()
+        if socket.calls:
+            socket.wake_one()
+        task.serves = call
+        return call
+
+    def _sends(self, task: Task, call: Call, size: int, cost_ns: int) -> Generator[Any, Any, None]:
+        nic = self._boot.nic
+        for point in ("do_syscall_64", "dev_queue_xmit"):
+            if point in self._armed:
+                yield from self._boot.pass_by(point, task)
+        yield task.cpu.kernel(task, cost_ns)
+        while not nic.has_room():
+            nic.wait_for_room(task)
+            yield task.sleep("S", "sk_stream_wait_memory")
+        nic.send(call, size)
+        task.serves = None
+
+    def _sleeps(self, task: Task, ns: int) -> Generator[Any, Any, None]:
+        yield task.cpu.kernel(task, self._cost_ns)
+        timer = self._boot.clock.after(ns, task.wake)
+        yield task.sleep("S", "hrtimer_nanosleep")
+        timer.cancel()
+
+    def _faults(self, task: Task, pages: int) -> Generator[Any, Any, bool]:
+        if "handle_mm_fault" in self._armed:
+            yield from self._boot.pass_by("handle_mm_fault", task)
+        return (yield from self._boot.pager.touch(task, pages))
+
+    def _works(self, task: Task, ns: int) -> Generator[Any, Any, None]:
+        while ns > 0 and not task.is_killed:
+            some = min(ns, self._tick_ns)
+            ns -= some
+            yield task.cpu.user(task, some)
+
+
+def _name(file: File) -> str:
+    return file.name

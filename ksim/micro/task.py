@@ -1,0 +1,174 @@
+"""Tasks: threads of user processes and of the kernel, in the states of ps(1), each a SimPy process.
+
+A task's ``program`` is a generator that yields work (``task.cpu.user`` or ``task.cpu.kernel``), a sleep
+(``task.sleep``) or a system call (``ksim.micro.syscall``). All of them end with the one alarm that the task owns;
+what a system call returns comes back from the ``yield``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import simpy
+from simpy.events import Event
+
+from ksim.linux.sched import weight
+from ksim.linux.vocabulary import Task as LinuxTask
+from ksim.linux.vocabulary import TaskKind
+from ksim.micro.clock import Alarm, Clock
+from ksim.micro.cpu import Scheduler
+
+State = Literal["R", "S", "D", "Z", "X"]
+"""Running or waiting for a CPU; sleeping, interruptible or not; zombie; gone. As in ps(1)."""
+
+Program = Callable[["Task"], Generator[Any, Any, None]]
+
+
+class Oopsed(Exception):
+    """The kernel kills the task in the middle of whatever it does; nothing that it holds is released."""
+
+
+@dataclass(eq=False)
+class Process:
+    """What the threads of one program share: memory in pages, and who may be killed for it.
+
+    ``anon``: resident anonymous pages; ``swapped``: in swap; ``shared``: mapped file pages.
+    ``restarts``: systemd starts it again, as ``program`` in ``size`` (threads and pages), when it is killed.
+    """
+
+    pid: int
+    comm: str
+    kind: TaskKind = TaskKind.USER
+    oom_score_adj: int = 0
+    anon: int = 0
+    swapped: int = 0
+    shared: int = 0
+    threads: list[Task] = field(default_factory=list)
+    is_dying: bool = False
+    restarts: bool = True
+    program: Any = None
+    size: tuple[int, int] = (1, 0)
+
+    @property
+    def is_kernel(self) -> bool:
+        return self.kind in (TaskKind.KTHREAD, TaskKind.KWORKER)
+
+    @property
+    def alive(self) -> int:
+        """Threads that are not dead."""
+        return sum(task.state not in ("Z", "X") for task in self.threads)
+
+
+class Task(simpy.Process):
+    """One thread, a SimPy process that starts when the scheduler first runs it.
+
+    ``ran_ns``: CPU time so far; ``since_ns``: when it came into its state; ``waits_for``: what it sleeps on;
+    ``serves``: the call of a client that it works on; ``result``: what the system call under way will return.
+    ``is_stuck``: nothing will ever wake it. ``rt``: real-time priority, 0 for everybody else. It waits for nothing
+    but its own alarm, so that SimPy's bookkeeping of targets is left out: it is woken and killed, never interrupted.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        scheduler: Scheduler,
+        tid: int,
+        comm: str,
+        process: Process,
+        program: Program,
+        on_exit: Callable[[Task, bool], None],
+        *,
+        nice: int = 0,
+        rt: int = 0,
+    ) -> None:
+        Event.__init__(self, clock)
+        self._generator = program(self)
+        self._target = None  # type: ignore[assignment]
+        self._send = self._generator.send
+        self._outer: Callable[[Any], Any] | None = None
+        self.result: Any = None
+        self.clock, self.scheduler, self.tid, self.comm, self.process = clock, scheduler, tid, comm, process
+        self.nice, self.rt, self.weight = nice, rt, weight(nice)
+        self._on_exit = on_exit
+        self.state: State = "S"
+        self.since_ns = clock.now
+        self.alarm = Alarm(clock, (self._resume,))
+        self.cpu = scheduler.cpus[tid % len(scheduler.cpus)]
+        self.ran_ns = self.slice_began_ns = self.vruntime = 0
+        self.held: list[Any] = []
+        self.waits_for: Any = None
+        self.serves: Any = None
+        self.is_stuck = self.is_killed = False
+        process.threads.append(self)
+        self.wake()
+
+    @property
+    def now_ns(self) -> int:
+        return self.clock._now
+
+    def became(self, state: State) -> None:
+        """Enters a state."""
+        self.state = state
+        self.since_ns = self.clock._now
+
+    def sleep(self, state: State, waits_for: Any = None) -> Alarm:
+        """Leaves the CPU until somebody wakes it: the event at which it runs again."""
+        self.state, self.since_ns = state, self.clock._now
+        self.waits_for = waits_for
+        self.cpu.leave(self)
+        return self.alarm
+
+    def wake(self) -> None:
+        """Makes it runnable; nothing happens to a task that does not sleep."""
+        self.scheduler.wake(self)
+
+    def kill(self) -> None:
+        """SIGKILL: at once in an interruptible sleep, else where it next returns to user space."""
+        self.is_killed = True
+        if self.state == "S":
+            self.wake()
+
+    def as_linux(self) -> LinuxTask:
+        """The task as the rules of the kernel see it."""
+        process = self.process
+        threads = 1 if process.is_kernel else max(1, process.alive)
+        return LinuxTask(process.kind, threads, comm=self.comm, pid=self.tid)
+
+    def enter(self, call: Generator[Any, Any, Any]) -> Alarm:
+        """A system call that takes more than one piece of work: it runs to its end before the program goes on."""
+        self._outer, self._send = self._send, call.send
+        try:
+            self._send(None)
+        except StopIteration as stop:
+            self._send, self._outer, self.result = self._outer, None, stop.value
+            self.alarm.ring(0)
+        return self.alarm
+
+    def _resume(self, event: Event) -> None:
+        """The end of a piece of work, or of a sleep: somebody else's turn, or on to the next wait; the task may end."""
+        cpu = self.cpu
+        if cpu.queue and cpu.should_switch(self):
+            cpu.step_aside(self)
+            return
+        try:
+            result, self.result = self.result, None
+            self._send(result)
+        except StopIteration as stop:
+            if self._outer is None:
+                self._ends(oopsed=False)
+            else:
+                self._send, self._outer, self.result = self._outer, None, stop.value
+                self._resume(event)
+        except Oopsed:
+            self._ends(oopsed=True)
+
+    def _ends(self, *, oopsed: bool) -> None:
+        self.became("X")
+        self._on_exit(self, oopsed)
+        self.cpu.leave(self)
+        self.succeed()
+
+    def __repr__(self) -> str:
+        return f"{self.comm}[{self.tid}]"

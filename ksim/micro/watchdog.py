@@ -1,0 +1,100 @@
+"""Hangs and who notices: CPUs that loop for ever, tasks that never wake up, khungtaskd, and circles of waiters.
+
+When a detector sees a hang, and whether it panics, is ``ksim.linux.detectors``'s to say: the moment is drawn within the
+range of its latency. khungtaskd is a task of its own here: what it finds, and when, follows from when it looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from ksim.linux.detectors import Detection
+from ksim.linux.escalation import Decision
+from ksim.micro.cpu import CPU
+from ksim.micro.locks import Lock, deadlocks
+from ksim.micro.task import Task
+from ksim.units import to_ns
+
+if TYPE_CHECKING:
+    from ksim.micro.machine import Boot
+
+LOOPS = ("soft_lockup", "hard_lockup", "rcu_stall", "workqueue_lockup", "all_cpus_hang")
+"""Hangs that hold a CPU; in the others a task sleeps."""
+
+
+class Watchdog:
+    """The detectors of one boot."""
+
+    def __init__(self, boot: Boot) -> None:
+        self._boot = boot
+        self._draw = boot.draw("detection")
+
+    def hangs(self, decision: Decision, task: Task) -> Generator[Any, Any, None]:
+        """``task`` hangs for ever: on its CPU, or asleep."""
+        event = decision.strike.event.name
+        task.is_stuck = True
+        if event in LOOPS:
+            self.cpu_hangs(decision, task.cpu)
+            yield task.alarm
+        else:
+            yield task.sleep("D" if event == "hung_task" else "S", event)
+
+    def cpu_hangs(self, decision: Decision, cpu: CPU) -> None:
+        """Nobody else will ever run on ``cpu``; with all_cpus_hang on none."""
+        everywhere = decision.strike.event.name == "all_cpus_hang"
+        for lost in self._boot.scheduler.cpus if everywhere else [cpu]:
+            lost.is_lost = True
+            self._boot.scheduler.idle.pop(lost.number, None)
+        u = self._draw()
+        for found in decision.detections:
+            if found.fires:
+                self._at(found.latency.low_s, found.latency.high_s, u, lambda: self._reports(decision, cpu.number))
+            if found.panics:
+                low_s, high_s = found.panic_latency.low_s, found.panic_latency.high_s
+                self._at(low_s, high_s, u, lambda: self._boot.panics(decision, cpu.number))
+
+    def _at(self, low_s: float, high_s: float, u: float, call: Callable[[], None]) -> None:
+        self._boot.clock.after(to_ns(low_s + u * (high_s - low_s)), call)
+
+    def _reports(self, decision: Decision, cpu: int) -> None:
+        self._boot.oops.taint |= decision.taint
+        if not any(entry.decision is decision for entry in self._boot.console):
+            self._boot.reports(decision, cpu)
+
+    def run_khungtaskd(self, task: Task) -> Generator[Any, Any, None]:
+        """khungtaskd: looks for tasks that have been in state D for too long, and decides about them."""
+        boot, settings = self._boot, self._boot.linux.linux
+        timeout_ns = settings.hung_task_timeout_secs * 10**9
+        interval_ns = (settings.hung_task_check_interval_secs or settings.hung_task_timeout_secs) * 10**9
+        while True:
+            if timeout_ns:
+                boot.clock.after(min(interval_ns, timeout_ns), task.wake)
+            yield task.sleep("S", "watchdog")
+            hung = [t for t in boot.tasks if t.state == "D" and boot.clock.now - t.since_ns >= timeout_ns]
+            if not hung:
+                continue
+            decision = boot.oops.decide("hung_task", hung[0], hung_tasks=len(hung))
+            (found,) = (d for d in decision.detections if d.detector == "hung_task")
+            if found.fires:
+                self._hung(decision, found, hung)
+
+    def _hung(self, decision: Decision, found: Detection, hung: list[Task]) -> None:
+        boot = self._boot
+        boot.oops.struck_ns = min(t.since_ns for t in hung)
+        boot.reports(decision, hung[0].cpu.number)
+        boot.oops.hung_reports += len(hung)
+        if found.panics:
+            boot.panics(decision, hung[0].cpu.number)
+
+    def stuck(self) -> tuple[str, ...]:
+        """What stands still for ever: lost CPUs, tasks that nothing wakes, heirs of dead ones, circles of waiters."""
+        boot = self._boot
+        found = [f"CPU {cpu.number}" for cpu in boot.scheduler.cpus if cpu.is_lost]
+        found += [f"{task} ({task.state})" for task in boot.tasks if task.is_stuck]
+        found += [
+            f"{task} waits for {task.waits_for} of a dead task"
+            for task in boot.tasks
+            if isinstance(task.waits_for, Lock) and any(owner.state == "X" for owner in task.waits_for.owners)
+        ]
+        return tuple(found + deadlocks(boot.tasks))
