@@ -96,7 +96,7 @@ def serve_database(boot: Boot, task: Task) -> Generator[Any, Any, None]:
 
 
 def serve_files(boot: Boot, task: Task) -> Generator[Any, Any, None]:
-    """A thread of a file server: 64 KiB read or written at each call, now and then a file renamed."""
+    """A thread of a file server: 64 KiB read or written at each call, now and then two files renamed at once."""
     sys, user_ns = boot.sys, boot.user_ns
     share, there = _file(boot, "share"), _file(boot, "archive")
     while not task.is_killed:
@@ -104,8 +104,8 @@ def serve_files(boot: Boot, task: Task) -> Generator[Any, Any, None]:
         if call is None:
             return
         yield sys.work(task, user_ns())
-        if call.number % 50 == 0:
-            source, target = (share, there) if call.number % 100 else (there, share)
+        if call.number % 50 < 2:
+            source, target = (share, there) if call.number % 2 else (there, share)
             yield sys.rename(task, source, target)
             size = KIB
         elif call.number % 2:
