@@ -19,12 +19,13 @@ import click
 
 from ksim import __version__
 from ksim.cli.escalate import escalate
+from ksim.cli.progress import Progress
+from ksim.cli.trace import trace
 from ksim.errors import KsimError
 
 if TYPE_CHECKING:
     from ksim.model.loader import Loaded
     from ksim.study.compare import Study
-    from ksim.study.replicate import Progress as Report
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -165,6 +166,7 @@ def graph(
 
 
 cli.add_command(escalate)
+cli.add_command(trace)
 
 
 @cli.command(epilog=FILE_HELP)
@@ -243,36 +245,6 @@ def _store(directory: Path, loaded: Loaded, found: Study, *, _quiet: bool) -> No
         raise SystemExit(3) from None
     if not _quiet:
         click.echo(f"Written to {directory}: {', '.join(files)}")
-
-
-class Progress:
-    """A progress bar on stderr; nothing where that is no terminal or the work is over at once."""
-
-    def __enter__(self) -> Report | None:
-        self._bar: Any = None
-        if not sys.stderr.isatty():
-            return None
-        from rich import progress
-        from rich.console import Console
-
-        columns = (
-            progress.TextColumn("replications"),
-            progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TimeRemainingColumn(),
-        )
-        self._bar = progress.Progress(*columns, console=Console(stderr=True), transient=True)
-        self._bar.start()
-        task = self._bar.add_task("replications", total=None)
-
-        def report(done: int, total: int) -> None:
-            self._bar.update(task, completed=done, total=total)
-
-        return report
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
 
 def main() -> NoReturn:

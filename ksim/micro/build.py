@@ -38,7 +38,12 @@ def hardware(boot: Boot) -> None:
     """CPUs, memory, disk, file system, network card."""
     scenario, micro, settings = boot.scenario, boot.micro, boot.linux.linux
     boot.scheduler = Scheduler(
-        boot.clock, scenario.host.cpus, release=boot.linux.release, hz=HZ.value, switch_ns=CONTEXT_SWITCH.value
+        boot.clock,
+        scenario.host.cpus,
+        release=boot.linux.release,
+        hz=HZ.value,
+        switch_ns=CONTEXT_SWITCH.value,
+        cpu_class=None if boot.recorder is None else boot.recorder.cpu,
     )
     boot.disk = _disk(boot)
     total = scenario.host.memory // PAGE_BYTES
@@ -88,6 +93,8 @@ def hardware(boot: Boot) -> None:
         release=boot.linux.release,
     )
     boot.sys = Syscalls(boot)
+    if boot.recorder is not None:
+        boot.recorder.watch(boot)
 
 
 def _disk(boot: Boot) -> BlockDevice:
@@ -231,11 +238,6 @@ def _clients(boot: Boot, per_s: float) -> None:
         clock.after(gap_ns(), arrives)
 
     clock.after(gap_ns(), arrives)
-
-
-def task_class(boot: Boot) -> type[Task]:
-    """Tasks that tell the recorder what they do, if there is one."""
-    return Task if boot.recorder is None else boot.recorder.task_class
 
 
 # ---------------------------------------------------------------- kernel threads and PID 1

@@ -26,15 +26,27 @@ SLEEPING = ("S", "D")
 
 
 class Scheduler:
-    """All CPUs of the machine. ``hz``: ticks per second; ``switch_ns``: what a context switch costs."""
+    """All CPUs of the machine. ``hz``: ticks per second; ``switch_ns``: what a context switch costs.
 
-    def __init__(self, clock: Clock, cpus: int, *, release: Release, hz: int, switch_ns: int) -> None:
+    ``cpu_class``: makes CPUs that tell somebody what they do.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        cpus: int,
+        *,
+        release: Release,
+        hz: int,
+        switch_ns: int,
+        cpu_class: Callable[[Scheduler, int], CPU] | None = None,
+    ) -> None:
         self.clock = clock
         self.slice_ns = base_slice_ns(cpus, release)
         self.tick_ns = 10**9 // hz
         self.switch_ns = switch_ns
         self.is_eevdf = release >= EEVDF_SINCE
-        self.cpus = [CPU(self, number) for number in range(cpus)]
+        self.cpus = [(cpu_class or CPU)(self, number) for number in range(cpus)]
         self.idle: dict[int, CPU] = {cpu.number: cpu for cpu in self.cpus}
         self.waiting = 0
         self.on_idle: Callable[[CPU], None] | None = None

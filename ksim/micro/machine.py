@@ -25,6 +25,7 @@ from ksim.micro.filesystem import File, FileSystem
 from ksim.micro.netdev import NetDevice, Socket
 from ksim.micro.oops import Oops
 from ksim.micro.pager import Pager
+from ksim.micro.recorder import Recorder
 from ksim.micro.syscall import Syscalls
 from ksim.micro.task import Process, Task
 from ksim.micro.watchdog import Watchdog
@@ -33,6 +34,9 @@ from ksim.model.machine import Machine
 from ksim.model.scenario import Scenario
 from ksim.model.schema_micro import Micro
 from ksim.units import to_ns, to_s
+
+PARTS = 50
+"""In how many parts a boot is played, for those who wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class Boot:
         replication: int = 0,
         *,
         faults: Sequence[Asked] = (),
-        recorder: Any = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.scenario, self.replication, self.recorder = scenario, replication, recorder
         self.micro = scenario.micro or Micro()
@@ -127,11 +131,19 @@ class Boot:
 
     # ---------------------------------------------------------------- time
 
-    def run(self, span_s: float | None = None) -> Ending:
-        """Plays the boot to its end: a panic, or ``span_s`` (by default ``micro.span``)."""
+    def run(self, span_s: float | None = None, progress: Callable[[int, int], None] | None = None) -> Ending:
+        """Plays the boot to its end: a panic, or ``span_s`` (by default ``micro.span``).
+
+        ``progress``: called now and then with seconds of the boot, played and in all.
+        """
         if self.ending is None:
-            until = to_ns(self.micro.span if span_s is None else span_s)
-            self.clock.play(until)
+            span = self.micro.span if span_s is None else span_s
+            for part in range(1, PARTS + 1):
+                self.clock.play(to_ns(span * part / PARTS))
+                if self.ending is not None:
+                    break
+                if progress is not None:
+                    progress(round(span * part / PARTS), round(span))
             if self.ending is None:
                 stuck = self.watchdog.stuck()
                 kind: Literal["survived", "hung"] = "hung" if stuck else "survived"
@@ -169,7 +181,7 @@ class Boot:
         self, comm: str, body: Callable[[Boot, Task], Generator[Any, Any, None]], process: Process, **how: int
     ) -> Task:
         """A new thread of ``process``."""
-        task = build.task_class(self)(
+        task = (Task if self.recorder is None else self.recorder.task)(
             self.clock, self.scheduler, self.pid(), comm, process, lambda task: body(self, task), self.exits, **how
         )
         self.tasks.append(task)
@@ -216,7 +228,10 @@ class Boot:
     def request(self, op: Literal["read", "write", "flush"], pages: int, done: Callable[[Request], None]) -> Request:
         """A new command for the disk."""
         self._sector += pages * 8
-        return Request(self.clock, op, pages, done, self._sector)
+        request = Request(self.clock, op, pages, done, self._sector)
+        if self.recorder is not None:
+            self.recorder.requests.append(request)
+        return request
 
     def log(self, lines: list[str]) -> None:
         """Lines of a driver on the console."""
@@ -226,7 +241,8 @@ class Boot:
         """The disk let the file system down."""
         if not event:
             return
-        decision = self.oops.decide(event, self.files.jbd2, fs_errors=self.micro.disk.errors)
+        mount = {"fs_errors": self.micro.disk.errors} if event == "ext4_error" else {}
+        decision = self.oops.decide(event, self.files.jbd2, **mount)
         self.oops.struck_ns = self.clock.now
         self.oops.carry_out(decision, 0)
 

@@ -141,14 +141,9 @@ class Oops:
         for kind in point.locks:
             if kind not in held:
                 held.append(kind)
-        return self.decide(
-            armed.fault.fault.event,
-            task,
-            context=point.context,
-            locks=tuple(held),
-            irqs_off=point.irqs_off,
-            fs_errors=self._boot.micro.disk.errors,
-        )
+        event = armed.fault.fault.event
+        mount = {"fs_errors": self._boot.micro.disk.errors} if event == "ext4_error" else {}
+        return self.decide(event, task, context=point.context, locks=tuple(held), irqs_off=point.irqs_off, **mount)
 
     def decide(self, event: str, task: Task | None = None, **state: Any) -> Decision:
         """What Linux does about ``event`` in the state of this boot, with ``task`` running (None: an idle CPU)."""

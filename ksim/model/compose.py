@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from types import ModuleType
 
-from ksim.chance.distributions import weibull_of_mean
+from ksim.chance.distributions import Constant, weibull_of_mean
 from ksim.errors import GraphError, ScenarioError, nearest
 from ksim.linux.fadump import fadump
 from ksim.linux.panic import Cause
@@ -19,6 +19,8 @@ from ksim.model.plan import Alive, Plan
 from ksim.model.scenario import Scenario
 from ksim.model.strategy import Crash, Strategy
 
+CRASH, AT_ONCE_S = "the crash", 1e-9
+"""Clock and cause of a crash that has happened, and when it strikes in its graph: before anything else could."""
 TOLD_APART = 15
 """Survived oopses, or warnings, that have a node each; a limit beyond that is as good as out of reach."""
 
@@ -56,7 +58,22 @@ def lifecycle(scenario: Scenario, strategy: str | None = None) -> Lifecycle:
     return _composed(scenario, known[name])
 
 
-def _composed(scenario: Scenario, strategy: Strategy) -> Lifecycle:
+def recovery(scenario: Scenario, start: str, strategy: str | None = None) -> Lifecycle:
+    """The same graph as ``lifecycle``, with one more clock: a crash at once that leads to ``start``.
+
+    ``start`` is a junction of ``ksim.model.plan``. What follows the first transition is the way back from that crash.
+    Raises ScenarioError for an unknown strategy, or a scenario that spells out a graph of its own.
+    """
+    if scenario.lifecycle is not None:
+        raise ScenarioError("a scenario with its own [lifecycle] says nothing about the kernel at work")
+    known = recovery_strategies()
+    name = scenario.recovery.strategy if strategy is None else strategy
+    if name not in known:
+        raise ScenarioError(f"recovery.strategy: unknown '{name}'{nearest(name, known)} (known: {', '.join(known)})")
+    return _composed(scenario, known[name], start)
+
+
+def _composed(scenario: Scenario, strategy: Strategy, start: str = "") -> Lifecycle:
     waiting = [Alive()]
     known = {Alive()}
 
@@ -91,9 +108,12 @@ def _composed(scenario: Scenario, strategy: Strategy) -> Lifecycle:
         "halted": ("halted", stages.halted),
     }
     plan = Plan(scenario, junctions, enter)
+    at_once = [Clock(CRASH, Constant(AT_ONCE_S), plan.junction(start), cause=CRASH)] if start else []
     while waiting:
-        _alive(plan, waiting.pop(0))
+        _alive(plan, waiting.pop(0), at_once)
     budgets = {name: _source(scenario, name).budget for name in scenario.faults}
+    if start:
+        budgets[CRASH] = Budget.SOFTWARE
     if plan.reservation.text and not plan.reservation.bytes:
         plan.note(f"nothing is reserved for a crash kernel, and Linux boots all the same ({plan.reservation.why})")
     if warning := fadump(plan.cmdline).warning:
@@ -121,9 +141,9 @@ def _source(scenario: Scenario, name: str) -> FaultSource:
     return fault_sources()[scenario.faults[name].kind or name]
 
 
-def _alive(plan: Plan, state: Alive) -> None:
-    """A host at work: a race of all fault sources that have a rate."""
-    clocks: list[Clock] = []
+def _alive(plan: Plan, state: Alive, others: Sequence[Clock] = ()) -> None:
+    """A host at work: a race of all fault sources that have a rate, and of ``others``."""
+    clocks = list(others)
     node, is_fresh = state.node, state == Alive()
     for name, settings in plan.scenario.faults.items():
         source = _source(plan.scenario, name)

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 import click
 
-from ksim.cli import Progress, exit_with
+from ksim.cli import exit_with
+from ksim.cli.progress import Progress
 from ksim.model.loader import Loaded, load
 from ksim.report.figure import phase_bars, png, svg
 from ksim.report.pages import block, tables
