@@ -12,7 +12,7 @@ from ksim.cli.progress import Progress
 def _epilog() -> str:
     from ksim.micro.causes import CAUSES, FAULTS
 
-    lines = ["\b", "Faults, NAME[@POINT][:N] (the N-th time that the kernel comes by, by default 1000):"]
+    lines = ["\b", "Faults, NAME[@POINT][:N] (the N-th time that the kernel comes by):"]
     for cause, title in CAUSES.items():
         lines.append(f"  {title}:")
         lines += [f"    {f.name:<24}{f.what} (at {f.point})" for f in FAULTS.values() if f.cause == cause]

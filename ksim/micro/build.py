@@ -202,24 +202,25 @@ def restart(boot: Boot, dead: Process) -> None:
 
 
 def leak(boot: Boot) -> None:
-    """The fault memory_leak: a program that grows by 1 GiB a second."""
+    """The fault memory_leak: a program that takes all memory within 30 s."""
+    pages = max(1, boot.pager.memory.total // 3000)
 
     def body(boot: Boot, task: Task) -> Generator[Any, Any, None]:
         while not task.is_killed:
             yield boot.sys.nanosleep(task, 10_000_000)
-            if not (yield boot.sys.touch(task, 2621)):
+            if not (yield boot.sys.touch(task, pages)):
                 return
 
     _program(boot, "leaky", body, 1, 0).restarts = False
 
 
-def damage(boot: Boot, asked: Asked) -> None:
+def damage(boot: Boot, asked: Asked, trigger: Trigger) -> None:
     """The faults of the disk: at one command, or so that nothing helps."""
     ladder = boot.disk.ladder
     if asked.fault.name == "bad_sector":
-        ladder.medium = Trigger(boot.draw("disk medium"), nth=asked.nth)
+        ladder.medium = trigger
         return
-    ladder.lost = Trigger(boot.draw("disk lost"), nth=asked.nth)
+    ladder.lost = trigger
     if asked.fault.name == "disk_dies":
         ladder.abort_works = ladder.reset_works = _no
 

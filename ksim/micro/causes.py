@@ -44,17 +44,17 @@ class Fault:
 _AT: Mapping[str, tuple[str, str]] = {
     "null_deref": ("memory_access", "vfs_read"),
     "page_fault": ("memory_access", "vfs_write"),
-    "gpf": ("memory_access", "shrink_node"),
-    "stack_guard": ("memory_access", "ext4_sync_file"),
-    "double_fault": ("memory_access", "ext4_sync_file"),
+    "gpf": ("memory_access", "submit_bio"),
+    "stack_guard": ("memory_access", "vfs_write"),
+    "double_fault": ("memory_access", "vfs_write"),
     "stack_protector": ("memory_access", "dev_queue_xmit"),
     "stack_end": ("memory_access", "do_syscall_64"),
     "copy_fault": ("memory_access", "vfs_write"),
-    "mce_user": ("bad_ram", "handle_mm_fault"),
+    "mce_user": ("bad_ram", "do_syscall_64"),
     "mce_copy": ("bad_ram", "vfs_write"),
     "poison_clean": ("bad_ram", "vfs_read"),
-    "poison_user": ("bad_ram", "handle_mm_fault"),
-    "poison_kernel": ("bad_ram", "shrink_node"),
+    "poison_user": ("bad_ram", "do_syscall_64"),
+    "poison_kernel": ("bad_ram", "submit_bio"),
     "mce_corrected": ("bad_ram", "do_syscall_64"),
     "mce_fatal": ("cpu", "do_syscall_64"),
     "mce_timeout": ("cpu", "do_idle"),
@@ -65,7 +65,7 @@ _AT: Mapping[str, tuple[str, str]] = {
     "unknown_nmi": ("cpu", "do_idle"),
     "serr_nmi": ("cpu", "do_idle"),
     "iock_nmi": ("cpu", "do_idle"),
-    "list_corruption": ("corruption", "shrink_node"),
+    "list_corruption": ("corruption", "blk_mq_complete_request"),
     "ext4_error": ("corruption", "vfs_write"),
     "xfs_shutdown": ("corruption", "vfs_write"),
     "xfs_metadata_write": ("corruption", "jbd2_journal_commit_transaction"),
@@ -75,7 +75,7 @@ _AT: Mapping[str, tuple[str, str]] = {
     "ubsan": ("software", "vfs_read"),
     "kasan": ("software", "vfs_write"),
     "sysrq_c": ("software", "do_syscall_64"),
-    "user_fault": ("software", "handle_mm_fault"),
+    "user_fault": ("software", "do_syscall_64"),
     "init_exit": ("software", "pid1"),
     "soft_lockup": ("conflict", "vfs_read"),
     "hung_task": ("conflict", "vfs_write"),
@@ -89,7 +89,7 @@ _OWN = (
     Fault("bad_sector", "disk", "a read that ends with EIO", "disk", point="blk_mq_complete_request"),
     Fault("nic_hang", "disk", "the network card stops sending", "nic", point="dev_queue_xmit"),
     Fault("lock_inversion", "conflict", "two directories are locked in the wrong order", "lock", point="vfs_rename"),
-    Fault("memory_leak", "software", "a program that grows by 1 GiB a second", "program", point="handle_mm_fault"),
+    Fault("memory_leak", "software", "a program that takes all memory within 30 s", "program", point="handle_mm_fault"),
 )
 FAULTS: Mapping[str, Fault] = {
     **{name: Fault(name, cause, EVENTS[name].what, event=name, point=at) for name, (cause, at) in _AT.items()},
@@ -107,7 +107,8 @@ class Asked:
 
 
 def parse_fault(text: str) -> Asked:
-    """``NAME``, ``NAME@POINT``, ``NAME:N`` or ``NAME@POINT:N``: the N-th time that the kernel comes by there (1000).
+    """``NAME``, ``NAME@POINT``, ``NAME:N`` or ``NAME@POINT:N``: the N-th time that the kernel comes by there (by
+    default the point's own ``nth``).
 
     Raises ScenarioError for an unknown fault or point, and for a pass that is no number from 1.
     """
@@ -122,4 +123,4 @@ def parse_fault(text: str) -> Asked:
     found = point_named(point.strip()).name if at else fault.point
     if colon and not (number.strip().isascii() and number.strip().isdigit() and 1 <= int(number[:20]) <= 10**12):
         raise ScenarioError(f"fault {name}: expected a pass from 1 to 1000000000000 behind ':', got '{number[:40]}'")
-    return Asked(fault, found, int(number) if colon else 1000)
+    return Asked(fault, found, int(number) if colon else point_named(found).nth)

@@ -10,6 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ksim.errors import ScenarioError
 from ksim.linux.escalation import Decision
 from ksim.linux.rules import End
 from ksim.linux.taint import Taint
@@ -51,24 +52,39 @@ class Oops:
         self.oopses = self.warns = self.stalls = self.hung_reports = 0
         self.init_frozen = False
         self._wrong_order: Trigger | None = None
+        self._asked: list[tuple[Asked, Trigger]] = []
+
+    def never_struck(self) -> list[str]:
+        """Faults that somebody asked for and that have not struck, each with how often the kernel came by."""
+        return [
+            f"{asked.fault.name} has not struck: {trigger.passes} passes of {asked.point}, it waits for {asked.nth}"
+            for asked, trigger in self._asked
+            if not trigger.strikes
+        ]
 
     def arm(self, asked: Asked) -> None:
-        """Sets up a fault that somebody asks for."""
-        boot, name = self._boot, asked.fault.name
+        """Sets up a fault that somebody asks for. Raises ScenarioError for an error of another file system."""
+        boot, event = self._boot, asked.fault.event
+        mounted = boot.micro.disk.file_system
+        if event.partition("_")[0] in ("ext4", "xfs") and not event.startswith(mounted):
+            raise ScenarioError(f"fault {event}: micro.disk.file_system is {mounted}, which has no such error")
+        trigger = Trigger(boot.draw(f"fault {asked.fault.name}"), nth=asked.nth)
         match asked.fault.kind:
             case "event":
                 armed = self._at(asked.point)
-                armed.fault, armed.trigger = asked, Trigger(boot.draw(f"fault {name}"), nth=asked.nth)
+                armed.fault, armed.trigger = asked, trigger
                 if asked.point == "do_idle":
                     boot.scheduler.on_idle = self._idles
             case "lock":
-                self._wrong_order = Trigger(boot.draw("wrong order"), nth=asked.nth)
+                self._wrong_order = trigger
             case "nic":
-                boot.nic.hang = Trigger(boot.draw("nic hang"), nth=asked.nth)
+                boot.nic.hang = trigger
             case "disk":
-                build.damage(boot, asked)
+                build.damage(boot, asked, trigger)
             case "program":
                 build.leak(boot)
+                return
+        self._asked.append((asked, trigger))
 
     def _at(self, point: str) -> Armed:
         return self.armed.setdefault(point, Armed(POINTS[point]))

@@ -17,7 +17,10 @@ from ksim.linux.vocabulary import Context, Lock
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One place. ``file``: where the function lives in Linux; ``module``: empty for the kernel itself."""
+    """One place. ``file``: where the function lives in Linux; ``module``: empty for the kernel itself.
+
+    ``nth``: the pass at which a fault strikes if nobody says; few where the kernel seldom comes by.
+    """
 
     name: str
     what: str
@@ -26,29 +29,31 @@ class Point:
     locks: tuple[Lock, ...] = ()
     irqs_off: bool = False
     module: str = ""
+    nth: int = 1000
 
 
 _POINTS = (
     Point("vfs_read", "a task reads from a file", "fs/read_write.c"),
     Point("vfs_write", "a task writes to a file, its inode locked", "fs/read_write.c", locks=(Lock.RWSEM,)),
-    Point("ext4_sync_file", "a task waits for its data to be on disk", "fs/ext4/fsync.c", module="ext4"),
-    Point("vfs_rename", "a task renames a file, two directories locked", "fs/namei.c", locks=(Lock.RWSEM, Lock.RWSEM)),
+    Point("ext4_sync_file", "a task waits for its data to be on disk", "fs/ext4/fsync.c", module="ext4", nth=100),
+    Point("vfs_rename", "a task renames a file, two directories locked", "fs/namei.c", locks=(Lock.RWSEM, Lock.RWSEM),
+          nth=5),
     Point("jbd2_journal_commit_transaction", "jbd2 commits the journal", "fs/jbd2/commit.c",
-          locks=(Lock.MUTEX,), module="jbd2"),
-    Point("wb_workfn", "a kworker writes dirty pages back", "fs/fs-writeback.c"),
+          locks=(Lock.MUTEX,), module="jbd2", nth=1),
+    Point("wb_workfn", "a kworker writes dirty pages back", "fs/fs-writeback.c", nth=1),
     Point("submit_bio", "a request goes to the disk driver, its queue locked", "block/blk-core.c",
-          locks=(Lock.SPINLOCK_IRQ,), irqs_off=True),
-    Point("blk_mq_complete_request", "the disk's interrupt", "block/blk-mq.c", Context.HARDIRQ, irqs_off=True),
-    Point("handle_mm_fault", "a page fault of a user process", "mm/memory.c", locks=(Lock.RWSEM,)),
-    Point("shrink_node", "kswapd or an allocating task reclaims pages", "mm/vmscan.c"),
+          locks=(Lock.SPINLOCK_IRQ,), irqs_off=True, nth=100),
+    Point("blk_mq_complete_request", "the disk's interrupt", "block/blk-mq.c", Context.HARDIRQ, irqs_off=True,
+          nth=100),
+    Point("handle_mm_fault", "a page fault of a user process", "mm/memory.c", locks=(Lock.RWSEM,), nth=100),
+    Point("shrink_node", "kswapd or an allocating task reclaims pages", "mm/vmscan.c", nth=1),
     Point("dev_queue_xmit", "a task sends a packet, bottom halves off", "net/core/dev.c", Context.BH_DISABLED),
     Point("napi_poll", "received packets are taken from the ring", "net/core/dev.c", Context.SOFTIRQ),
     Point("handle_irq_event", "the network card's interrupt", "kernel/irq/handle.c", Context.HARDIRQ, irqs_off=True),
     Point("do_syscall_64", "any system call", "arch/x86/entry/syscall_64.c"),
     Point("do_idle", "an idle CPU", "kernel/sched/idle.c"),
-    Point("pid1", "systemd at work", "fs/eventpoll.c"),
-    Point("do_exit", "a thread ends", "kernel/exit.c"),
-    Point("worker_thread", "a kworker at work", "kernel/workqueue.c"),
+    Point("pid1", "systemd at work", "fs/eventpoll.c", nth=1),
+    Point("worker_thread", "a kworker at work", "kernel/workqueue.c", nth=1),
 )  # fmt: skip
 POINTS: Mapping[str, Point] = {point.name: point for point in _POINTS}
 

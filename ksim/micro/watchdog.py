@@ -45,6 +45,9 @@ class Watchdog:
         everywhere = decision.strike.event.name == "all_cpus_hang"
         for lost in self._boot.scheduler.cpus if everywhere else [cpu]:
             lost.is_lost = True
+            if lost.current is not None:  # whatever it had in hand, it never gets on with it
+                lost.current.alarm.callbacks = ()  # type: ignore[assignment]
+                lost.current.is_stuck = True
             self._boot.scheduler.idle.pop(lost.number, None)
         u = self._draw()
         for found in decision.detections:

@@ -24,7 +24,7 @@ _KINDS = {
 
 def show_story(printer: Printer, story: Story) -> None:
     """The timeline on a terminal."""
-    for line in _head(story):
+    for line in (*_head(story), *story.boot.oops.never_struck()):
         printer.line(line)
     printer.line()
     _console_summary(printer, story)
@@ -156,6 +156,7 @@ def as_data(story: Story) -> dict[str, Any]:
         "stuck": list(ending.stuck),
         "damage": list(ending.damage),
         "silent": ending.silent,
+        "never_struck": story.boot.oops.never_struck(),
         "impact": ending.impact.as_data(),
         "lost": lost(story),
         "downtime_s": story.downtime_s,
