@@ -202,16 +202,16 @@ def restart(boot: Boot, dead: Process) -> None:
 
 
 def leak(boot: Boot) -> None:
-    """The fault memory_leak: a program that takes all memory within 30 s."""
-    pages = max(1, boot.pager.memory.total // 3000)
+    """The fault memory_leak: a program that takes memory as fast as it can."""
 
     def body(boot: Boot, task: Task) -> Generator[Any, Any, None]:
-        while not task.is_killed:
-            yield boot.sys.nanosleep(task, 10_000_000)
-            if not (yield boot.sys.touch(task, pages)):
-                return
+        while not task.is_killed and (yield boot.sys.touch(task, LEAK_PAGES)):
+            pass
 
     _program(boot, "leaky", body, 1, 0).restarts = False
+
+
+LEAK_PAGES = 4096
 
 
 def damage(boot: Boot, asked: Asked, trigger: Trigger) -> None:

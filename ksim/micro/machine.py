@@ -104,6 +104,7 @@ class Boot:
         self.ending: Ending | None = None
         self.jobs = self.failed_calls = self.restarts = 0
         self.tasks: list[Task] = []
+        self.oom_killed: list[str] = []
         self.by_name: dict[str, File] = {}
         self.next_pid = 1
         self._sector = 2048
@@ -173,6 +174,7 @@ class Boot:
         found += [f"{self.micro.disk.file_system} takes no more writes"] if self.files.is_read_only else []
         found += ["systemd is frozen"] if self.oops.init_frozen else []
         found += [f"{self.oops.oopses} oopses"] if self.oops.oopses else []
+        found += [f"the OOM killer ended {victim}" for victim in self.oom_killed]
         return tuple(found)
 
     # ---------------------------------------------------------------- tasks and memory
@@ -216,6 +218,7 @@ class Boot:
             return False
         if not victim.is_dying:
             victim.is_dying = True
+            self.oom_killed.append(f"{victim.comm}[{victim.pid}]")
             for thread in victim.threads:
                 thread.kill()
             self.pager.reap_later(victim)

@@ -126,12 +126,11 @@ class Pager:
                 yield from self._pass_by("shrink_node", task)
             yield task.cpu.kernel(task, goal * self.costs.reclaim_page)
             freed = self.shrink(goal)
-            if self.memory.free - pages >= self.min // 2:
+            if self.memory.free - pages >= self.min:
                 self.memory.free -= pages
                 return True
-            fruitless = 0 if freed else fruitless + 1
-            if not freed:
-                self.swap_out(goal)
+            progress = freed or self.swap_out(goal)
+            fruitless = 0 if progress else fruitless + 1
             if fruitless > MAX_RECLAIM_RETRIES.value and not self._swapping:
                 if not self._out_of_memory(task):
                     yield task.sleep("D")
@@ -152,16 +151,19 @@ class Pager:
                 task.wake()
 
     def touch(self, task: Task, pages: int) -> Generator[Any, Any, bool]:
-        """First use of ``pages`` anonymous pages: a minor fault each."""
-        process = task.process
-        tables = (process.anon + pages) // PAGE_TABLE - process.anon // PAGE_TABLE
-        self.minor_faults += pages
-        if not self.take(pages + tables) and not (yield from self.allocate(task, pages + tables)):
-            return False
-        self.memory.anon += pages
-        self.memory.tables += tables
-        process.anon += pages
-        yield task.cpu.kernel(task, pages * self.costs.minor_fault)
+        """First use of ``pages`` anonymous pages: a minor fault each. Under pressure a batch at a time."""
+        process, memory = task.process, self.memory
+        while pages > 0:
+            some = min(pages, max(BATCH, memory.free - self.high))
+            pages -= some
+            tables = (process.anon + some) // PAGE_TABLE - process.anon // PAGE_TABLE
+            if not self.take(some + tables) and not (yield from self.allocate(task, some + tables)):
+                return False
+            self.minor_faults += some
+            memory.anon += some
+            memory.tables += tables
+            process.anon += some
+            yield task.cpu.kernel(task, some * self.costs.minor_fault)
         return True
 
     def revisit(self, task: Task, pages: int) -> Generator[Any, Any, bool]:

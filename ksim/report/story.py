@@ -79,9 +79,12 @@ def _consequences(printer: Printer, story: Story) -> None:
             f"[{strike.task.pid}], {held}. Decided by the row '{decision.rule}' ({decision.source})."
         )
         for name, text in consequences(decision):
-            printer.line(f"  {name:<14}{text}")
-    for text in (*ending.stuck, *ending.damage):
+            if name != "not asked":
+                printer.line(f"  {name:<14}{text}")
+    for text in (*ending.stuck[:SHOWN], *ending.damage):
         printer.line(f"  {'for good':<14}{text}")
+    if len(ending.stuck) > SHOWN:
+        printer.line(f"  {'':<14}and {len(ending.stuck) - SHOWN} more")
     if story.detected_s > 0.0:
         printer.line(f"  {'detected':<14}{show_duration(story.detected_s)} after the fault")
     printer.line()
