@@ -12,7 +12,10 @@ Of the tasks whose virtual runtime is not above the average, the one with the ea
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappush
 from typing import TYPE_CHECKING
+
+from simpy.events import NORMAL
 
 from ksim.linux.sched import EEVDF_SINCE, base_slice_ns, weight
 from ksim.linux.vocabulary import Release
@@ -55,14 +58,18 @@ class Scheduler:
             del idle[cpu.number]
             cpu.start(task)
             return
-        shortest = min(self.cpus, key=_load)
-        if cpu.is_lost or len(cpu.queue) > len(shortest.queue):
-            cpu = shortest
+        if cpu.queue or cpu.is_lost:
+            shortest = self._shortest()
+            if cpu.is_lost or len(cpu.queue) > len(shortest.queue):
+                cpu = shortest
         cpu.enqueue(task)
 
-
-def _load(cpu: CPU) -> tuple[bool, int]:
-    return cpu.is_lost, len(cpu.queue)
+    def _shortest(self) -> CPU:
+        found = None
+        for cpu in self.cpus:
+            if not cpu.is_lost and (found is None or len(cpu.queue) < len(found.queue)):
+                found = cpu
+        return found or min(self.cpus, key=_queued)  # all are lost
 
 
 class CPU:
@@ -73,6 +80,7 @@ class CPU:
 
     def __init__(self, scheduler: Scheduler, number: int) -> None:
         self.scheduler, self.number = scheduler, number
+        self._clock, self._heap, self._number = scheduler.clock, scheduler.clock._queue, scheduler.clock._eid.__next__
         self.current: Task | None = None
         self.queue: list[Task] = []
         self.user_ns = self.kernel_ns = self.irq_ns = self._stolen_ns = 0
@@ -89,7 +97,9 @@ class CPU:
         task.ran_ns += ns
         if self._stolen_ns:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
-        return task.alarm.ring(ns)
+        alarm = task.alarm
+        heappush(self._heap, (self._clock._now + ns, NORMAL, self._number(), alarm))
+        return alarm
 
     def kernel(self, task: Task, ns: int) -> Alarm:
         """``ns`` of work in the kernel, in process context: the event at its end."""
@@ -97,7 +107,9 @@ class CPU:
         task.ran_ns += ns
         if self._stolen_ns:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
-        return task.alarm.ring(ns)
+        alarm = task.alarm
+        heappush(self._heap, (self._clock._now + ns, NORMAL, self._number(), alarm))
+        return alarm
 
     def interrupt(self, ns: int) -> None:
         """``ns`` in a hard interrupt or softirq, taken from whoever runs here."""
@@ -162,7 +174,7 @@ class CPU:
         self.switches += 1
         ns = self._switch_ns
         self.kernel_ns += ns
-        task.alarm.ring(ns)
+        heappush(self._heap, (self._clock._now + ns, NORMAL, self._number(), task.alarm))
 
     def _pick(self) -> Task:
         queue = self.queue

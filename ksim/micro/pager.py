@@ -154,15 +154,28 @@ class Pager:
     def touch(self, task: Task, pages: int) -> Generator[Any, Any, bool]:
         """First use of ``pages`` anonymous pages: a minor fault each."""
         process = task.process
+        if not self.populate(process, pages):
+            self.minor_faults += pages
+            tables = (process.anon + pages) // PAGE_TABLE - process.anon // PAGE_TABLE
+            if not (yield from self.allocate(task, pages + tables)):
+                return False
+            self._map(process, pages, tables)
+        yield task.cpu.kernel(task, pages * self.costs.minor_fault)
+        return True
+
+    def populate(self, process: Process, pages: int) -> bool:
+        """The fast path of ``touch``, all but its time. False: memory is short, nothing was done."""
         tables = (process.anon + pages) // PAGE_TABLE - process.anon // PAGE_TABLE
-        self.minor_faults += pages
-        if not self.take(pages + tables) and not (yield from self.allocate(task, pages + tables)):
+        if not self.take(pages + tables):
             return False
+        self.minor_faults += pages
+        self._map(process, pages, tables)
+        return True
+
+    def _map(self, process: Process, pages: int, tables: int) -> None:
         self.memory.anon += pages
         self.memory.tables += tables
         process.anon += pages
-        yield task.cpu.kernel(task, pages * self.costs.minor_fault)
-        return True
 
     def revisit(self, task: Task, pages: int) -> Generator[Any, Any, bool]:
         """Use of pages that the process has had before: those in swap are read again, a cluster at a time."""
