@@ -51,7 +51,8 @@ class Clock(simpy.Environment):
                 heappush(queue, entry)
                 break
             steps += 1
-            entry[3].happens()
+            happens = entry[3].happens
+            happens()
         if not self.stopped:
             self._now = until_ns
         self.steps += steps
@@ -115,5 +116,6 @@ class Alarm(Event):
 
     def ring(self, delay_ns: int) -> Alarm:
         """Rings ``delay_ns`` from now; so does whoever puts it into the queue himself, as a CPU does for each task."""
-        heappush(self._heap, (self._clock._now + delay_ns, NORMAL, self._number(), self))
+        number = self._number
+        heappush(self._heap, (self._clock._now + delay_ns, NORMAL, number(), self))
         return self

@@ -97,8 +97,8 @@ class CPU:
         task.ran_ns += ns
         if self._stolen_ns:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
-        alarm = task.alarm
-        heappush(self._heap, (self._clock._now + ns, NORMAL, self._number(), alarm))
+        number, alarm = self._number, task.alarm
+        heappush(self._heap, (self._clock._now + ns, NORMAL, number(), alarm))
         return alarm
 
     def kernel(self, task: Task, ns: int) -> Alarm:
@@ -107,8 +107,8 @@ class CPU:
         task.ran_ns += ns
         if self._stolen_ns:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
-        alarm = task.alarm
-        heappush(self._heap, (self._clock._now + ns, NORMAL, self._number(), alarm))
+        number, alarm = self._number, task.alarm
+        heappush(self._heap, (self._clock._now + ns, NORMAL, number(), alarm))
         return alarm
 
     def interrupt(self, ns: int) -> None:
@@ -148,10 +148,11 @@ class CPU:
         """schedule() of a task that sleeps or is dead."""
         self._account(task)
         self.current = None
-        if self.queue or self.scheduler.waiting or self.scheduler.on_idle:
+        scheduler = self.scheduler
+        if self.queue or scheduler.waiting or scheduler.on_idle:
             self.dispatch()
         else:
-            self.scheduler.idle[self.number] = self
+            scheduler.idle[self.number] = self
             self._stolen_ns = 0
 
     def dispatch(self) -> None:
@@ -172,9 +173,9 @@ class CPU:
         self.current, task.cpu = task, self
         task.slice_began_ns = task.ran_ns
         self.switches += 1
-        ns = self._switch_ns
+        ns, number = self._switch_ns, self._number
         self.kernel_ns += ns
-        heappush(self._heap, (self._clock._now + ns, NORMAL, self._number(), task.alarm))
+        heappush(self._heap, (self._clock._now + ns, NORMAL, number(), task.alarm))
 
     def _pick(self) -> Task:
         queue = self.queue

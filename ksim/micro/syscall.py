@@ -51,9 +51,9 @@ class Syscalls:
     def read(self, task: Task, file: File, size: int) -> Alarm:
         """``size`` bytes of a file, from memory or from the disk. Returns false for EIO."""
         self.count += 1
-        pages = -(-size // PAGE_BYTES)
+        draw, pages = self._draw, -(-size // PAGE_BYTES)
         cost_ns = self._cost_ns + pages * COPY_PAGE_NS
-        if self._draw() < file.hit and not self._armed:
+        if draw() < file.hit and not self._armed:
             task.result = True
             return task.cpu.kernel(task, cost_ns)
         return task.enter(self._reads(task, file, pages, cost_ns))

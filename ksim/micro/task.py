@@ -166,9 +166,9 @@ class Task(simpy.Process):
                 if cpu.queue and cpu.should_switch(self):
                     cpu.step_aside(self)
                     return
-                result, self.result = self.result, None
+                send, result, self.result = self._send, self.result, None
                 try:
-                    if self._send(result) is not None:
+                    if send(result) is not None:
                         return
                 except StopIteration as stop:
                     if self._outer is None:
