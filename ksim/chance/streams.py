@@ -82,11 +82,11 @@ class Stream:
             values = self._values(replication, 0, FIRST_TIER)
             self._heads = [values[i : i + FIRST_TIER] for i in range(0, len(values), FIRST_TIER)]
             self._first, at = replication, 0
-        return chain(self._heads[at], self._tail(replication))
+        return chain(self._heads[at], chain.from_iterable(self._tail(replication)))
 
-    def _tail(self, replication: int) -> Iterator[Any]:
+    def _tail(self, replication: int) -> Iterator[list[Any]]:
         for tier in count(1):
-            yield from self._part(replication, tier)
+            yield self._part(replication, tier)
 
     def _part(self, replication: int, tier: int) -> list[Any]:
         size = size_of(tier)

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from heapq import heappush
+from typing import Literal
 
-from simpy.events import NORMAL, Event
+from simpy.events import NORMAL
 
 from ksim.linux.block import DISKS, Kind
 from ksim.linux.console import devices
@@ -25,25 +26,41 @@ from ksim.units import to_ns, to_s
 Op = Literal["read", "write", "flush"]
 
 
-class Request(Event):
+class Request:
     """One command. ``done`` is called once, in the disk's interrupt; ``failed``: it ended with EIO.
 
     ``due_ns``: when the disk will have answered, if nothing stops it.
     """
 
-    __slots__ = ("began_ns", "done", "due_ns", "failed", "is_over", "issued_ns", "op", "pages", "sector", "tries")
-
-    _ok = True
-    _value = None
+    __slots__ = (
+        "answered",
+        "began_ns",
+        "done",
+        "due_ns",
+        "failed",
+        "is_over",
+        "issued_ns",
+        "op",
+        "pages",
+        "sector",
+        "tries",
+    )
 
     def __init__(self, clock: Clock, op: Op, pages: int, done: Callable[[Request], None], sector: int = 0) -> None:
-        self.env = clock
-        self.callbacks: Any = None
+        self.answered: Callable[[Request], object] = _nothing
         self.op, self.pages, self.done, self.sector = op, pages, done, sector
         self.issued_ns: int = clock._now
         self.began_ns = self.due_ns = 0
         self.tries = 0
         self.failed = self.is_over = False
+
+    def happens(self) -> None:
+        """The disk answers."""
+        self.answered(self)
+
+
+def _nothing(_: Request) -> None:
+    return None
 
 
 @dataclass(slots=True)
@@ -87,7 +104,8 @@ class BlockDevice:
         self._on_irq, self._armed = on_irq, armed
         self._rules = DISKS[kind]
         self._timeout_ns = to_ns(self._rules.timeout_s if timeout_s is None else timeout_s)
-        self._listeners: Any = (self._answered,)
+        self._heap, self._number = clock._queue, clock._eid.__next__
+        self._answer = self._answered
         self.queue: deque[Request] = deque()
         self.busy: dict[Request, None] = {}
         self.is_offline = False
@@ -145,15 +163,14 @@ class BlockDevice:
             return
         ns = self._service_ns[request.op]() + request.pages * self._page_ns
         request.due_ns = clock._now + ns
-        request.callbacks = self._listeners
-        clock.schedule(request, NORMAL, ns)
+        request.answered = self._answer
+        heappush(self._heap, (request.due_ns, NORMAL, self._number(), request))
 
     def _answered(self, request: Request) -> None:
         now = self.clock._now
         late_ns = request.due_ns - now
         if late_ns > 0:  # the adapter was frozen meanwhile
-            request.callbacks = self._listeners
-            self.clock.schedule(request, NORMAL, late_ns)
+            heappush(self._heap, (request.due_ns, NORMAL, self._number(), request))
             return
         if self._armed and self._on_irq is not None:
             self._on_irq()
@@ -244,8 +261,7 @@ class BlockDevice:
         self.busy.pop(request, None)
         for waiting in [request, *self.busy, *self.queue]:
             self.busy.pop(waiting, None)
-            if waiting.callbacks is not None:
-                waiting.callbacks = ()
+            waiting.answered = _nothing
             self._fail(waiting, "I/O")
 
 

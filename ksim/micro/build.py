@@ -14,6 +14,7 @@ from ksim.linux.watermarks import PAGE_BYTES
 from ksim.micro import programs
 from ksim.micro.blkdev import BlockDevice, Ladder
 from ksim.micro.causes import Asked
+from ksim.micro.clock import Alarm
 from ksim.micro.cpu import Scheduler
 from ksim.micro.filesystem import File, FileSystem
 from ksim.micro.netdev import NetDevice, Socket
@@ -232,13 +233,14 @@ def _no() -> bool:
 def _clients(boot: Boot, per_s: float) -> None:
     """Poisson arrivals from outside: a callback, no process, for nobody inside waits for them."""
     gap_ns = boot.draw_ns("clients", Exponential(1.0 / per_s))
-    clock, nic = boot.clock, boot.nic
+    nic = boot.nic
 
     def arrives() -> None:
         nic.call()
-        clock.after(gap_ns(), arrives)
+        bell.ring(gap_ns())
 
-    clock.after(gap_ns(), arrives)
+    bell = Alarm(boot.clock, arrives)
+    bell.ring(gap_ns())
 
 
 # ---------------------------------------------------------------- kernel threads and PID 1

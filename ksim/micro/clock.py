@@ -7,19 +7,24 @@ nothing can happen after it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
 import simpy
-from simpy.events import NORMAL, Event
+from simpy.events import NORMAL, Event, EventPriority
 
 from ksim.units import to_s
 
 
 class Clock(simpy.Environment):
-    """Time since the start of this boot, in ns. ``steps`` counts the events that have happened."""
+    """Time since the start of this boot, in ns. ``steps`` counts the events that have happened.
+
+    What is in the queue has a method ``happens``: the events of this file, and SimPy's own in a ``Timer``.
+    """
 
     _now: int
+    _queue: list[Any]
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -41,71 +46,76 @@ class Clock(simpy.Environment):
         queue, steps = self._queue, 0
         while queue and not self.stopped:
             entry = heappop(queue)
-            self._now = entry[0]  # type: ignore[assignment]
-            if self._now > until_ns:
+            self._now = now = entry[0]
+            if now > until_ns:
                 heappush(queue, entry)
                 break
             steps += 1
-            event = entry[3]
-            callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
-            for callback in callbacks:
-                callback(event)
-            if not event._ok and not event.defused:
-                raise event._value
+            happens = entry[3].happens
+            happens()
         if not self.stopped:
             self._now = until_ns
         self.steps += steps
 
+    def step(self) -> None:
+        """The next event."""
+        if not self._queue:
+            raise simpy.core.EmptySchedule
+        self._now, _, _, event = heappop(self._queue)
+        self.steps += 1
+        event.happens()
+
+    def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: float = 0) -> None:
+        """An event of SimPy's own, which happens once, with all of SimPy's bookkeeping."""
+        once = Timer(partial(_happens, event))
+        heappush(self._queue, (self._now + delay, priority, next(self._eid), once))
+
     def after(self, delay_ns: int, call: Callable[[], object]) -> Timer:
         """Calls ``call`` once, ``delay_ns`` from now, unless it is cancelled before."""
         timer = Timer(call)
-        heappush(self._queue, (self._now + delay_ns, NORMAL, next(self._eid), timer))  # type: ignore[misc]
+        heappush(self._queue, (self._now + delay_ns, NORMAL, next(self._eid), timer))
         return timer
 
 
 class Timer:
-    """A call in the future, for work that nobody waits for.
+    """A call in the future, for work that nobody waits for."""
 
-    To the clock it is an event like any other, but a small one.
-    """
+    __slots__ = ("happens",)
 
-    __slots__ = ("call", "callbacks")
-    _ok = True
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        self.call = call
-        self.callbacks: Any = _RING
+    def __init__(self, happens: Callable[[], object]) -> None:
+        self.happens = happens
 
     def cancel(self) -> None:
         """Whoever set it has changed his mind."""
-        self.call = _nothing
-
-
-def _ring(timer: Timer) -> None:
-    timer.call()
+        self.happens = _nothing
 
 
 def _nothing() -> None:
     return None
 
 
-_RING = (_ring,)
+def _happens(event: Event) -> None:
+    callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
+    for callback in callbacks:
+        callback(event)
+    if not event._ok and not event.defused:
+        raise event._value
 
 
 class Alarm(Event):
-    """The event that one task waits for, again and again: making one costs SimPy half of what waiting does.
+    """The event that happens again and again: making one costs SimPy half of what waiting does.
 
-    ``listeners`` are called each time that it rings; a task that yields it need not say so again.
+    ``happens`` is called each time that it rings; a task that yields it need not say so again.
     """
 
-    def __init__(self, clock: Clock, listeners: tuple[Callable[[Event], None], ...]) -> None:
+    def __init__(self, clock: Clock, happens: Callable[[], object]) -> None:
         super().__init__(clock)
         self._ok, self._value = True, None
-        self.listeners = listeners
+        self.happens = happens
         self._clock, self._heap, self._number = clock, clock._queue, clock._eid.__next__
 
     def ring(self, delay_ns: int) -> Alarm:
-        """Rings ``delay_ns`` from now. One at a time: who waits for it has nothing else to wait for."""
-        self.callbacks = self.listeners  # type: ignore[assignment]
-        heappush(self._heap, (self._clock._now + delay_ns, NORMAL, self._number(), self))
+        """Rings ``delay_ns`` from now; so does whoever puts it into the queue himself, as a CPU does for each task."""
+        number = self._number
+        heappush(self._heap, (self._clock._now + delay_ns, NORMAL, number(), self))
         return self

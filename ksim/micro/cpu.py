@@ -12,7 +12,10 @@ Of the tasks whose virtual runtime is not above the average, the one with the ea
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappush
 from typing import TYPE_CHECKING
+
+from simpy.events import NORMAL
 
 from ksim.linux.sched import EEVDF_SINCE, base_slice_ns, weight
 from ksim.linux.vocabulary import Release
@@ -67,14 +70,18 @@ class Scheduler:
             del idle[cpu.number]
             cpu.start(task)
             return
-        shortest = min(self.cpus, key=_load)
-        if cpu.is_lost or len(cpu.queue) > len(shortest.queue):
-            cpu = shortest
+        if cpu.queue or cpu.is_lost:
+            shortest = self._shortest()
+            if cpu.is_lost or len(cpu.queue) > len(shortest.queue):
+                cpu = shortest
         cpu.enqueue(task)
 
-
-def _load(cpu: CPU) -> tuple[bool, int]:
-    return cpu.is_lost, len(cpu.queue)
+    def _shortest(self) -> CPU:
+        found = None
+        for cpu in self.cpus:
+            if not cpu.is_lost and (found is None or len(cpu.queue) < len(found.queue)):
+                found = cpu
+        return found or min(self.cpus, key=_queued)  # all are lost
 
 
 class CPU:
@@ -85,6 +92,7 @@ class CPU:
 
     def __init__(self, scheduler: Scheduler, number: int) -> None:
         self.scheduler, self.number = scheduler, number
+        self._clock, self._heap, self._number = scheduler.clock, scheduler.clock._queue, scheduler.clock._eid.__next__
         self.current: Task | None = None
         self.queue: list[Task] = []
         self.user_ns = self.kernel_ns = self.irq_ns = self._stolen_ns = 0
@@ -101,7 +109,9 @@ class CPU:
         task.ran_ns += ns
         if self._stolen_ns:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
-        return task.alarm.ring(ns)
+        number, alarm = self._number, task.alarm
+        heappush(self._heap, (self._clock._now + ns, NORMAL, number(), alarm))
+        return alarm
 
     def kernel(self, task: Task, ns: int) -> Alarm:
         """``ns`` of work in the kernel, in process context: the event at its end."""
@@ -109,7 +119,9 @@ class CPU:
         task.ran_ns += ns
         if self._stolen_ns:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
-        return task.alarm.ring(ns)
+        number, alarm = self._number, task.alarm
+        heappush(self._heap, (self._clock._now + ns, NORMAL, number(), alarm))
+        return alarm
 
     def interrupt(self, ns: int) -> None:
         """``ns`` in a hard interrupt or softirq, taken from whoever runs here."""
@@ -148,10 +160,11 @@ class CPU:
         """schedule() of a task that sleeps or is dead."""
         self._account(task)
         self.current = None
-        if self.queue or self.scheduler.waiting or self.scheduler.on_idle:
+        scheduler = self.scheduler
+        if self.queue or scheduler.waiting or scheduler.on_idle:
             self.dispatch()
         else:
-            self.scheduler.idle[self.number] = self
+            scheduler.idle[self.number] = self
             self._stolen_ns = 0
 
     def dispatch(self) -> None:
@@ -172,9 +185,9 @@ class CPU:
         self.current, task.cpu = task, self
         task.slice_began_ns = task.ran_ns
         self.switches += 1
-        ns = self._switch_ns
+        ns, number = self._switch_ns, self._number
         self.kernel_ns += ns
-        task.alarm.ring(ns)
+        heappush(self._heap, (self._clock._now + ns, NORMAL, number(), task.alarm))
 
     def _pick(self) -> Task:
         queue = self.queue

@@ -125,21 +125,25 @@ class FileSystem:
 
     def missing(self, file: File, pages: int) -> int:
         """How many pages of memory a write of ``pages`` needs: none where the file is in memory already."""
-        if file.hit >= 1.0 or self._draw() < file.hit:
+        draw, hit = self._draw, file.hit
+        if hit >= 1.0 or draw() < hit:
             return 0
         return min(pages, file.pages - file.cached)
 
     def changed(self, file: File, pages: int) -> None:
         """``pages`` of the file are dirty now; pages that were dirty before stay so."""
         self.has_updates = True
-        more = min(pages, file._cached - file.dirty)
+        clean = file._cached - file.dirty
+        more = pages if pages < clean else clean
         if more <= 0:
             return
         memory, now, batches = self.pager.memory, self.clock._now, file.batches
         file.dirty += more
         file.written += more
         memory.dirty += more
-        memory.private = min(memory.cache, memory.private + more)
+        memory.private += more
+        if memory.private > memory.cache:
+            memory.private = memory.cache
         if batches and now - batches[-1][0] < BATCH_NS:
             batches[-1][1] += more
         else:

@@ -33,7 +33,9 @@ class Lock:
         """Takes the lock if it is free: no event, no time."""
         if self.owners and not (shared and self.is_shared and not self.queue):
             return False
-        self._give(task, shared)
+        self.owners.append(task)
+        self.is_shared = shared
+        task.held.append(self)
         return True
 
     def take(self, task: Task, *, shared: bool = False) -> Generator[Any, Any, None]:

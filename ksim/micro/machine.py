@@ -123,7 +123,7 @@ class Boot:
         """Whole nanoseconds of a law in seconds."""
 
         def values(u: Array) -> list[Any]:
-            return [round(x) for x in (law.quantile(u) * 1e9).tolist()]
+            return list(map(round, (law.quantile(u) * 1e9).tolist()))
 
         return self._stream(name, values)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ksim.linux.console import devices
 from ksim.linux.netdev import NAPI_WEIGHT, Driver
 from ksim.linux.vocabulary import Release
-from ksim.micro.clock import Clock
+from ksim.micro.clock import Alarm, Clock
 from ksim.micro.strike import Trigger
 from ksim.units import to_ns
 
@@ -65,7 +65,7 @@ class Socket:
         while self.idle:
             task = self.idle.popleft()
             if task.state == "S" and not task.is_stuck:
-                task.wake()
+                task.scheduler.wake(task)
                 return
 
 
@@ -94,6 +94,7 @@ class NetDevice:
         release: Release,
     ) -> None:
         self.clock, self.name, self.driver, self.rules = clock, name, driver, rules
+        self._irq, self._wire = Alarm(clock, self._interrupt), Alarm(clock, self._sent)
         self._byte_ns, self.hang, self._drop, self._reset_ns = byte_ns, hang, drop, reset_ns
         self._cpus, self.socket, self._log, self._on_irq = cpus, socket, log, on_irq
         self._armed = armed
@@ -132,7 +133,7 @@ class NetDevice:
         self.ring.append(call)
         if not self._is_polling:
             self._is_polling = True
-            self.clock.after(COALESCE_NS, self._interrupt)
+            self._irq.ring(COALESCE_NS)
 
     def _again(self, call: Call) -> None:
         call.tries += 1
@@ -177,7 +178,9 @@ class NetDevice:
     def poll_once(self) -> int:
         """Up to 64 packets from the ring to their socket. The CPU time that it takes, in ns: 0 if the ring is empty."""
         ring, deliver = self.ring, self.socket.deliver
-        packets = min(_WEIGHT, len(ring))
+        packets = len(ring)
+        if packets > _WEIGHT:
+            packets = _WEIGHT
         self.packets += packets
         for _ in range(packets):
             call = ring.popleft()
@@ -214,7 +217,7 @@ class NetDevice:
         if free < self._wire_free_ns:
             free = self._wire_free_ns
         self._wire_free_ns = free + 1 + int(size * self._byte_ns)
-        self.clock.after(self._wire_free_ns - now, self._sent)
+        self._wire.ring(self._wire_free_ns - now)
 
     def _sent(self) -> None:
         if self.is_hung or not self.is_up or not self.sending:
@@ -225,7 +228,8 @@ class NetDevice:
         self.completed += 1
         took = self.clock._now - call.issued_ns
         self.latency_ns += took
-        self.worst_ns = max(self.worst_ns, took)
+        if took > self.worst_ns:
+            self.worst_ns = took
 
     def _watchdog(self) -> None:
         """dev_watchdog(): the queue stood still for so long; most drivers reset the card."""

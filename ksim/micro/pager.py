@@ -152,19 +152,32 @@ class Pager:
 
     def touch(self, task: Task, pages: int) -> Generator[Any, Any, bool]:
         """First use of ``pages`` anonymous pages: a minor fault each. Under pressure a batch at a time."""
-        process, memory = task.process, self.memory
+        process = task.process
         while pages > 0:
-            some = min(pages, max(BATCH, memory.free - self.high))
+            some = min(pages, max(BATCH, self.memory.free - self.high))
             pages -= some
-            tables = (process.anon + some) // PAGE_TABLE - process.anon // PAGE_TABLE
-            if not self.take(some + tables) and not (yield from self.allocate(task, some + tables)):
-                return False
-            self.minor_faults += some
-            memory.anon += some
-            memory.tables += tables
-            process.anon += some
+            if not self.populate(process, some):
+                tables = (process.anon + some) // PAGE_TABLE - process.anon // PAGE_TABLE
+                if not (yield from self.allocate(task, some + tables)):
+                    return False
+                self.minor_faults += some
+                self._map(process, some, tables)
             yield task.cpu.kernel(task, some * self.costs.minor_fault)
         return True
+
+    def populate(self, process: Process, pages: int) -> bool:
+        """The fast path of ``touch``, all but its time. False: memory is short, nothing was done."""
+        tables = (process.anon + pages) // PAGE_TABLE - process.anon // PAGE_TABLE
+        if not self.take(pages + tables):
+            return False
+        self.minor_faults += pages
+        self._map(process, pages, tables)
+        return True
+
+    def _map(self, process: Process, pages: int, tables: int) -> None:
+        self.memory.anon += pages
+        self.memory.tables += tables
+        process.anon += pages
 
     def revisit(self, task: Task, pages: int) -> Generator[Any, Any, bool]:
         """Use of pages that the process has had before: those in swap are read again, a cluster at a time."""

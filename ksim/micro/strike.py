@@ -71,7 +71,7 @@ class Trigger:
     """When something strikes: with probability ``p`` at each pass, or once, at pass number ``nth``.
 
     ``draw`` gives a uniform number; the gap to the next strike is drawn at once (geometric), so that a pass costs a
-    subtraction. Raises ScenarioError for no probability, or a pass before the first.
+    comparison. Raises ScenarioError for no probability, or a pass before the first.
     """
 
     def __init__(self, draw: Callable[[], float], *, p: float = 0.0, nth: int | None = None) -> None:
@@ -81,20 +81,19 @@ class Trigger:
             raise ScenarioError(f"passes are counted from 1, not {nth}")
         self._draw, self._p = draw, p
         self.passes = self.strikes = 0
-        self._left: float = nth if nth is not None else self._gap()
+        self._next: float = nth if nth is not None else self._gap()
 
     @property
     def is_armed(self) -> bool:
         """Whether it can ever strike."""
-        return self._left < math.inf
+        return self._next < math.inf
 
     def due(self) -> bool:
         """One pass: does it strike here?"""
         self.passes += 1
-        self._left -= 1
-        if self._left > 0:
+        if self.passes < self._next:
             return False
-        self._left = self._gap()
+        self._next += self._gap()
         self.strikes += 1
         return True
 

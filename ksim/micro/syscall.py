@@ -8,6 +8,7 @@ are nanoseconds of CPU time.
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ksim.linux.sched import SYSCALL
@@ -37,6 +38,7 @@ class Syscalls:
         self._draw = boot.draw("page cache")
         self._cost_ns: int = SYSCALL.value
         self._tick_ns = boot.scheduler.tick_ns
+        self._files, self._pager, self._nic, self._socket = boot.files, boot.pager, boot.nic, boot.socket
         self.count = 0
 
     def plain(self, task: Task) -> Alarm:
@@ -49,9 +51,9 @@ class Syscalls:
     def read(self, task: Task, file: File, size: int) -> Alarm:
         """``size`` bytes of a file, from memory or from the disk. Returns false for EIO."""
         self.count += 1
-        pages = -(-size // PAGE_BYTES)
+        draw, pages = self._draw, -(-size // PAGE_BYTES)
         cost_ns = self._cost_ns + pages * COPY_PAGE_NS
-        if self._draw() < file.hit and not self._armed:
+        if draw() < file.hit and not self._armed:
             task.result = True
             return task.cpu.kernel(task, cost_ns)
         return task.enter(self._reads(task, file, pages, cost_ns))
@@ -62,7 +64,11 @@ class Syscalls:
         Returns false for EROFS.
         """
         self.count += 1
-        return task.enter(self._writes(task, file, -(-size // PAGE_BYTES)))
+        pages = -(-size // PAGE_BYTES)
+        if self._armed or self._files.is_read_only or not file.lock.try_take(task):
+            return task.enter(self._writes(task, file, pages))
+        task.then(partial(self._wrote, task, file, pages))
+        return task.cpu.kernel(task, self._cost_ns + pages * COPY_PAGE_NS)
 
     def fsync(self, task: Task, file: File) -> Alarm:
         """All that was written to the file is on disk. Returns false for EIO: it is not."""
@@ -77,16 +83,17 @@ class Syscalls:
     def recv(self, task: Task) -> Alarm:
         """Returns the next call of a client, after a sleep if there is none yet; None for a killed task."""
         self.count += 1
-        calls = self._boot.socket.calls
+        calls = self._socket.calls
         if calls:
             task.result = task.serves = calls.popleft()
-            return task.cpu.kernel(task, self._cost_ns)
-        return task.enter(self._waits_for_call(task))
+        else:
+            task.then(partial(self._accepts, task))
+        return task.cpu.kernel(task, self._cost_ns)
 
     def send(self, task: Task, call: Call, size: int) -> Alarm:
         """The reply to a client; waits while the ring of the card is full."""
         self.count += 1
-        nic = self._boot.nic
+        nic = self._nic
         cost_ns = self._cost_ns + SEND_NS + size // PAGE_BYTES * COPY_PAGE_NS
         if self._armed or not nic.has_room():
             return task.enter(self._sends(task, call, size, cost_ns))
@@ -101,7 +108,10 @@ class Syscalls:
 
     def touch(self, task: Task, pages: int) -> Alarm:
         """First use of anonymous memory: a minor fault for each page. Returns false for a killed task."""
-        return task.enter(self._faults(task, pages))
+        if self._armed or not self._pager.populate(task.process, pages):
+            return task.enter(self._faults(task, pages))
+        task.result = True
+        return task.cpu.kernel(task, pages * self._pager.costs.minor_fault)
 
     def revisit(self, task: Task, pages: int) -> Alarm:
         """Use of memory that may be in swap: a major fault for what is."""
@@ -129,25 +139,37 @@ class Syscalls:
         return (yield from self._boot.files.miss(task, file, pages))
 
     def _writes(self, task: Task, file: File, pages: int) -> Generator[Any, Any, bool]:
-        boot = self._boot
-        files = boot.files
+        files = self._files
         if files.is_read_only:
             yield task.cpu.kernel(task, self._cost_ns)
             return False
-        if not file.lock.try_take(task):
-            yield from file.lock.take(task)
-        if self._armed and "vfs_write" in self._armed:
-            yield from boot.pass_by("vfs_write", task)
+        yield from file.lock.take(task)
+        if "vfs_write" in self._armed:
+            yield from self._boot.pass_by("vfs_write", task)
         yield task.cpu.kernel(task, self._cost_ns + pages * COPY_PAGE_NS)
+        return (yield from self._dirties(task, file, pages, files.missing(file, pages)))
+
+    def _wrote(self, task: Task, file: File, pages: int, _: None) -> Any:
+        """The end of a write that found the lock free: nothing to wait for, as a rule."""
+        files = self._files
         new = files.missing(file, pages)
+        if new or self._pager.memory.dirty + pages > files.calm:
+            return task.goes_on(self._dirties(task, file, pages, new))
+        files.changed(file, pages)
+        file.lock.release(task)
+        task.result = True
+        return None
+
+    def _dirties(self, task: Task, file: File, pages: int, new: int) -> Generator[Any, Any, bool]:
+        files, pager = self._files, self._pager
         if new:
-            if not boot.pager.take(new) and not (yield from boot.pager.allocate(task, new)):
+            if not pager.take(new) and not (yield from pager.allocate(task, new)):
                 file.lock.release(task)
                 return False
             files.grown(file, new)
         files.changed(file, pages)
         file.lock.release(task)
-        if boot.pager.memory.dirty > files.calm:
+        if pager.memory.dirty > files.calm:
             yield from files.balance(task)
         return True
 
@@ -173,19 +195,16 @@ class Syscalls:
         second.lock.release(task)
         first.lock.release(task)
 
-    def _waits_for_call(self, task: Task) -> Generator[Any, Any, Call | None]:
-        socket = self._boot.socket
-        yield task.cpu.kernel(task, self._cost_ns)
-        while not socket.calls:
-            if task.is_killed:
-                return None
-            socket.idle.append(task)
-            yield task.sleep("S", "accept")
-        call = socket.calls.popleft()
+    def _accepts(self, task: Task, _: None) -> Alarm | None:
+        socket = self._socket
         if socket.calls:
-            socket.wake_one()
-        task.serves = call
-        return call
+            task.result = task.serves = socket.calls.popleft()
+            if socket.calls:
+                socket.wake_one()
+        elif not task.is_killed:
+            socket.idle.append(task)
+            return task.sleep("S", "accept")
+        return None
 
     def _sends(self, task: Task, call: Call, size: int, cost_ns: int) -> Generator[Any, Any, None]:
         nic = self._boot.nic
@@ -212,7 +231,7 @@ class Syscalls:
 
     def _works(self, task: Task, ns: int) -> Generator[Any, Any, None]:
         while ns > 0 and not task.is_killed:
-            some = min(ns, self._tick_ns)
+            some = ns if ns < self._tick_ns else self._tick_ns
             ns -= some
             yield task.cpu.user(task, some)
 

@@ -86,15 +86,15 @@ class Task(simpy.Process):
         Event.__init__(self, clock)
         self._generator = program(self)
         self._target = None  # type: ignore[assignment]
-        self._send = self._generator.send
-        self._outer: Callable[[Any], Any] | None = None
+        self._send: Callable[[Any], Any] = self._generator.send
+        self._outer: Any = None
         self.result: Any = None
         self.clock, self.scheduler, self.tid, self.comm, self.process = clock, scheduler, tid, comm, process
         self.nice, self.rt, self.weight = nice, rt, weight(nice)
         self._on_exit = on_exit
         self.state: State = "S"
         self.since_ns = clock.now
-        self.alarm = Alarm(clock, (self._resume,))
+        self.alarm = Alarm(clock, self._resume)
         self.cpu = scheduler.cpus[tid % len(scheduler.cpus)]
         self.ran_ns = self.slice_began_ns = self.vruntime = 0
         self.held: list[Any] = []
@@ -146,21 +146,36 @@ class Task(simpy.Process):
             self.alarm.ring(0)
         return self.alarm
 
-    def _resume(self, event: Event) -> None:
+    def then(self, step: Callable[[None], Alarm | None]) -> None:
+        """The same without a generator: ``step`` is called at the end of each piece of work.
+
+        It returns what the call waits for next; None, with the ``result`` set: the call is over.
+        """
+        self._outer, self._send = self._send, step
+
+    def goes_on(self, call: Generator[Any, Any, Any]) -> Any:
+        """For a step: the rest of the call is longer than it hoped."""
+        self._send = call.send
+        return self._send(None)
+
+    def _resume(self, event: Event | None = None) -> None:
         """The end of a piece of work, or of a sleep: somebody else's turn, or on to the next wait; the task may end."""
-        cpu = self.cpu
-        if cpu.queue and cpu.should_switch(self):
-            cpu.step_aside(self)
-            return
         try:
-            result, self.result = self.result, None
-            self._send(result)
-        except StopIteration as stop:
-            if self._outer is None:
-                self._ends(oopsed=False)
-            else:
-                self._send, self._outer, self.result = self._outer, None, stop.value
-                self._resume(event)
+            while True:
+                cpu = self.cpu
+                if cpu.queue and cpu.should_switch(self):
+                    cpu.step_aside(self)
+                    return
+                send, result, self.result = self._send, self.result, None
+                try:
+                    if send(result) is not None:
+                        return
+                except StopIteration as stop:
+                    if self._outer is None:
+                        self._ends(oopsed=False)
+                        return
+                    self.result = stop.value
+                self._send, self._outer = self._outer, None  # the call is over
         except Oopsed:
             self._ends(oopsed=True)
 
