@@ -473,3 +473,26 @@ def test_no_cpu_idles_while_a_task_waits(cpus: int) -> None:
         assert sum(t.state == "R" for t in tasks) == waiting + cpus - len(on.idle)
         looks += bool(waiting)
     assert looks > 500, "there was somebody waiting"
+
+
+def test_a_task_that_changes_its_cpu_is_not_starved_there() -> None:
+    """Virtual time is a queue's own: who comes from a CPU that was busy for long is no debtor on the other."""
+    on = scheduler(Clock(), 2)
+    waited: list[int] = []
+
+    def moves(task: Task) -> Generator[Any, Any, None]:
+        for _ in range(20_000):
+            yield task.cpu.user(task, PIECE)
+        task.clock.after(10**9, task.wake)
+        due = task.now_ns + 10**9
+        yield task.sleep("S")
+        waited.append(task.now_ns - due)
+
+    moved = task(on, 0, moves)
+    on.clock.play(2_500_000_000)
+    for tid in (2, 4, 6):  # two of them on CPU 0, so that it wakes on CPU 1
+        task(on, tid, hog())
+    on.clock.play(5_500_000_000)
+    assert moved.cpu is on.cpus[1]
+    assert waited
+    assert waited[0] <= 3 * on.slice_ns
