@@ -76,8 +76,8 @@ class Ladder:
 
 class BlockDevice:
     """A disk. ``channels``: commands that it works on at once. ``service_ns``: draws the time of one command without
-    its data; ``page_ns``: of each page. ``log``: takes lines of the console. ``on_irq``: called in each of its
-    interrupts.
+    its data; ``page_ns``: of each page, on the one link that all channels share. ``log``: takes lines of the console.
+    ``on_irq``: called in each of its interrupts.
 
     ``issued`` = ``completed`` + ``failed`` + ``in_flight`` at all times.
     """
@@ -109,7 +109,7 @@ class BlockDevice:
         self.queue: deque[Request] = deque()
         self.busy: dict[Request, None] = {}
         self.is_offline = False
-        self.thaws_ns = 0
+        self.thaws_ns = self._link_free_ns = 0
         self.issued = self.completed = self.failed = self.reads = 0
         self.resets = self.timeouts = 0
         self.busy_ns = 0
@@ -161,8 +161,9 @@ class BlockDevice:
             request.due_ns = clock.now + self._timeout_ns
             clock.after(self._timeout_ns, lambda: self._times_out(request))
             return
-        ns = self._service_ns[request.op]() + request.pages * self._page_ns
-        request.due_ns = clock._now + ns
+        link_ns = max(clock._now, self._link_free_ns) + request.pages * self._page_ns
+        self._link_free_ns = link_ns
+        request.due_ns = link_ns + self._service_ns[request.op]()
         request.answered = self._answer
         heappush(self._heap, (request.due_ns, NORMAL, self._number(), request))
 

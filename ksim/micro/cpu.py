@@ -64,7 +64,9 @@ class Scheduler:
         idle = self.idle
         if idle:
             if cpu.number not in idle:
+                task.vruntime -= cpu.min_vruntime
                 cpu = next(iter(idle.values()))
+                task.vruntime += cpu.min_vruntime
             if task.vruntime < cpu.min_vruntime:  # sleeping saves up nothing
                 task.vruntime = cpu.min_vruntime
             del idle[cpu.number]
@@ -73,6 +75,7 @@ class Scheduler:
         if cpu.queue or cpu.is_lost:
             shortest = self._shortest()
             if cpu.is_lost or len(cpu.queue) > len(shortest.queue):
+                task.vruntime += shortest.min_vruntime - cpu.min_vruntime  # every queue has a clock of its own
                 cpu = shortest
         cpu.enqueue(task)
 
