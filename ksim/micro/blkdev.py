@@ -211,18 +211,18 @@ class BlockDevice:
         self.timeouts += 1
         request.tries += 1
         abort = self._rules.ladder[0]
-        self._log(self._timeout_lines(request))
+        self._log([self._timeout_line(request)])
         works = self.ladder.abort_works()
         self.clock.after(to_ns(abort.lasts_s), lambda: self._retry(request) if works else self._recover(request))
 
-    def _timeout_lines(self, request: Request) -> list[str]:
+    def _timeout_line(self, request: Request, *, aborted: bool = False) -> str:
         age_s = round(to_s(self.clock.now - request.began_ns))
         if self.kind == "scsi":
-            return [devices.scsi_failed(request.tries, "DID_TIME_OUT", "DRIVER_OK", age_s, self.name)]
-        size = request.pages * PAGE_BYTES
-        return [
-            devices.nvme_timeout(self._controller, request.tries, 1, request.op.upper(), size, release=self._release)
-        ]
+            return devices.scsi_failed(request.tries, "DID_TIME_OUT", "DRIVER_OK", age_s, self.name)
+        op, size = request.op.upper(), request.pages * PAGE_BYTES
+        return devices.nvme_timeout(
+            self._controller, request.tries, 1, op, size, aborted=aborted, release=self._release
+        )
 
     def _retry(self, request: Request) -> None:
         """The command goes out again, at the head of the queue, until its retries are spent."""
@@ -243,6 +243,8 @@ class BlockDevice:
             self.clock.after(self.thaws_ns - self.clock.now, lambda: self._retry(request))
             return
         self.resets += 1
+        if self.kind == "nvme":
+            self._log([self._timeout_line(request, aborted=True)])
         lasts_s, saved = 0.0, False
         for rung in self._rules.ladder[1:-1]:
             lasts_s += max(rung.lasts_s, RESET_S)

@@ -85,7 +85,13 @@ _AT: Mapping[str, tuple[str, str]] = {
 }
 _OWN = (
     Fault("disk_lost", "disk", "a command of the disk that is never answered", "disk", point="submit_bio"),
-    Fault("disk_dies", "disk", "the same, and neither an abort nor a reset helps", "disk", point="submit_bio"),
+    Fault(
+        "disk_dies",
+        "disk",
+        "a command without an answer, and neither an abort nor a reset helps",
+        "disk",
+        point="submit_bio",
+    ),
     Fault("bad_sector", "disk", "a read that ends with EIO", "disk", point="blk_mq_complete_request"),
     Fault("nic_hang", "disk", "the network card stops sending", "nic", point="dev_queue_xmit"),
     Fault("lock_inversion", "conflict", "two directories are locked in the wrong order", "lock", point="vfs_rename"),

@@ -67,8 +67,9 @@ def serve_web(boot: Boot, task: Task) -> Generator[Any, Any, None]:
         yield sys.work(task, user_ns())
         if task.process.swapped:
             yield sys.revisit(task, 4)
-        yield sys.read(task, content, 16 * KIB)
-        yield sys.read(task, content, 16 * KIB)
+        ok = yield sys.read(task, content, 16 * KIB)
+        ok = (yield sys.read(task, content, 16 * KIB)) and ok
+        boot.answered(ok)
         yield sys.send(task, call, 24 * KIB)
         yield sys.write(task, log, 200)
 
@@ -109,7 +110,7 @@ def serve_files(boot: Boot, task: Task) -> Generator[Any, Any, None]:
             yield sys.rename(task, source, target)
             size = KIB
         elif call.number % 2:
-            yield sys.read(task, share, 64 * KIB)
+            boot.answered((yield sys.read(task, share, 64 * KIB)))
             size = 64 * KIB
         else:
             boot.answered((yield sys.write(task, share, 64 * KIB)))

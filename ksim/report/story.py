@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ksim.linux.console import Look, report
+from ksim.linux.console import report
 from ksim.micro.programs import WORKLOADS
 from ksim.model.schema_micro import Micro
 from ksim.report.decision import consequences
 from ksim.report.phases import PHASES
 from ksim.report.text import Printer
-from ksim.study.story import Story
+from ksim.study.story import Story, look
 from ksim.units import show_duration, to_s
 
 BAR = 50
@@ -52,7 +52,7 @@ def _console_summary(printer: Printer, story: Story) -> None:
     rows = []
     for entry in story.boot.console:
         if entry.decision is not None:
-            lines = report(entry.decision, Look(release=f"{story.scenario.linux.release}.0"))
+            lines = report(entry.decision, look(story, entry))
             text = next((line for line in lines if not line.startswith("---")), "")
             text = text or f"({entry.decision.strike.event.what}: Linux prints nothing)"
         else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ksim.linux.console import Look, report
+from ksim.linux.console import report
 from ksim.linux.watermarks import PAGE_BYTES
 from ksim.micro.recorder import Change, Recorder
 from ksim.micro.task import Task
 from ksim.report.perfetto import LATEST_NS, TraceBuilder
-from ksim.study.story import Story
+from ksim.study.story import Story, look
 from ksim.units import to_ns
 
 CPUS, TASKS, DISK, NIC, MEMORY, RECOVERY = range(1, 7)
@@ -39,7 +39,7 @@ def _cpus(out: TraceBuilder, story: Story, recorder: Recorder, end_ns: int) -> N
             )
     for entry in story.boot.console:
         if entry.at_ns >= recorder.from_ns:
-            lines = entry.lines if entry.decision is None else report(entry.decision, Look())
+            lines = entry.lines if entry.decision is None else report(entry.decision, look(story, entry))
             text = next((line for line in lines if not line.startswith("---")), "decision")
             out.instant(CPUS, entry.cpu + 1, text, at_ns=entry.at_ns, scope="g")
 

@@ -67,12 +67,13 @@ class Printer:
         """``justify``: how all columns but the first stand; words to the left, numbers to the right."""
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
         for index, name in enumerate(head):
             table.add_column(name, justify="left" if index == 0 else justify, no_wrap=True)
         for row in body:
-            table.add_row(*row)
+            table.add_row(*(Text(cell) for cell in row))  # a text: brackets are no markup
         self._console.print(table)
 
 

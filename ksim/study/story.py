@@ -7,7 +7,7 @@ junction that this ending leads to, and walked once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ksim.errors import ScenarioError
@@ -140,7 +140,7 @@ def console(story: Story) -> tuple[str, ...]:
     """The log of the crashed kernel and of the capture kernel, as a serial console shows both."""
     lines: list[str] = []
     for entry in story.boot.console:
-        text = entry.lines if entry.decision is None else report(entry.decision, _look(story, entry))
+        text = entry.lines if entry.decision is None else report(entry.decision, look(story, entry))
         lines += prefixed(text, start_s=to_s(entry.at_ns))
     phases = {stage.phase for stage in story.stages}
     events = {stage.event for stage in story.stages}
@@ -155,20 +155,18 @@ def console(story: Story) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _look(story: Story, entry: Entry) -> Look:
+def look(story: Story, entry: Entry) -> Look:
     """The machine, and the function in which this report's fault struck."""
     host = story.scenario.host
     asked = next(
         (a for a in story.faults if entry.decision and a.fault.event == entry.decision.strike.event.name), None
     )
-    look = Look(release=f"{story.scenario.linux.release}.0", cpu=entry.cpu, cpus=host.cpus)
+    plain = Look(release=f"{story.scenario.linux.release}.0", cpu=entry.cpu, cpus=host.cpus)
     if asked is None:
-        return look
+        return plain
     point = POINTS[asked.point]
-    return Look(
-        release=look.release,
-        cpu=entry.cpu,
-        cpus=host.cpus,
+    return replace(
+        plain,
         function=f"{point.name}+0x1f3/0x4c0",
         module=point.module,
         file=f"{point.file}:123",

@@ -20,6 +20,7 @@ from ksim.model.loader import load
 from ksim.report.story import as_data
 from ksim.report.story_trace import trace
 from ksim.study.story import Story, console, tell
+from tests.contract.test_console_real_readers import squad
 from tests.trace_processor import TraceProcessor
 
 
@@ -150,6 +151,16 @@ def test_the_console_is_that_of_the_crash() -> None:
     assert "6.1.0" in text
     assert re.fullmatch(r"\[ +\d+\.\d{6}\] .*", lines[0])
     assert lines[-1] == "reboot: Restarting system"
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [("null_deref", "bug"), ("gpf@napi_poll:50", "oops"), ("bug", "exception"), ("soft_lockup", "bug"),
+     ("sysrq_c:5", "panic"), ("stack_protector:5", "panic"), ("warn:5", "exception")],
+)  # fmt: skip
+def test_a_reader_of_real_logs_knows_the_crash(fault: str, kind: str) -> None:
+    found = story(fault, "micro.load=0.2", "micro.span=30 s")
+    assert kind in squad("".join(f"{line}\n" for line in console(found)))
 
 
 def test_interrupts_strike_whoever_runs() -> None:
