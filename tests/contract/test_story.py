@@ -155,7 +155,7 @@ def test_the_console_is_that_of_the_crash() -> None:
 
 @pytest.mark.parametrize(
     ("fault", "kind"),
-    [("null_deref", "bug"), ("gpf@napi_poll:50", "oops"), ("bug", "exception"), ("soft_lockup", "bug"),
+    [("null_deref", "bug"), ("gpf@napi_poll:50", "oops"), ("soft_lockup", "bug"),
      ("sysrq_c:5", "panic"), ("stack_protector:5", "panic"), ("warn:5", "exception")],
 )  # fmt: skip
 def test_a_reader_of_real_logs_knows_the_crash(fault: str, kind: str) -> None:
