@@ -119,3 +119,33 @@ class Alarm(Event):
         number = self._number
         heappush(self._heap, (self._clock._now + delay_ns, NORMAL, number(), self))
         return self
+
+
+class Deadline(Alarm):
+    """An alarm that is put off, always by the same delay, far more often than it rings: one event in the queue does."""
+
+    def __init__(self, clock: Clock, call: Callable[[], object]) -> None:
+        super().__init__(clock, self._looks)
+        self._call = call
+        self.due_ns: int | None = None
+        self._is_waiting = False
+
+    def set(self, delay_ns: int) -> None:
+        """Calls ``delay_ns`` from now, unless it is set anew or cancelled before."""
+        self.due_ns = self._clock._now + delay_ns
+        if not self._is_waiting:
+            self._is_waiting = True
+            self.ring(delay_ns)
+
+    def cancel(self) -> None:
+        """Whoever set it has changed his mind."""
+        self.due_ns = None
+
+    def _looks(self) -> None:
+        due_ns = self.due_ns
+        if due_ns is not None and due_ns > self._clock._now:
+            self.ring(due_ns - self._clock._now)
+            return
+        self._is_waiting = False
+        if due_ns is not None:
+            self._call()

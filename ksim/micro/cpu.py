@@ -63,19 +63,20 @@ class Scheduler:
         cpu = task.cpu
         idle = self.idle
         if idle:
-            if cpu.number not in idle:
-                task.vruntime -= cpu.min_vruntime
-                cpu = next(iter(idle.values()))
+            number = cpu.number
+            if number not in idle:
+                task.vruntime -= cpu.min_vruntime  # every queue has a clock of its own
+                number, cpu = next(iter(idle.items()))
                 task.vruntime += cpu.min_vruntime
             if task.vruntime < cpu.min_vruntime:  # sleeping saves up nothing
                 task.vruntime = cpu.min_vruntime
-            del idle[cpu.number]
+            del idle[number]
             cpu.start(task)
             return
-        if cpu.queue or cpu.is_lost:
+        if cpu.queue or cpu.is_lost:  # else nobody's is shorter
             shortest = self._shortest()
             if cpu.is_lost or len(cpu.queue) > len(shortest.queue):
-                task.vruntime += shortest.min_vruntime - cpu.min_vruntime  # every queue has a clock of its own
+                task.vruntime += shortest.min_vruntime - cpu.min_vruntime
                 cpu = shortest
         cpu.enqueue(task)
 
@@ -164,7 +165,7 @@ class CPU:
         self._account(task)
         self.current = None
         scheduler = self.scheduler
-        if self.queue or scheduler.waiting or scheduler.on_idle:
+        if scheduler.waiting or scheduler.on_idle:  # waiting: in any queue, also his own
             self.dispatch()
         else:
             scheduler.idle[self.number] = self
@@ -201,9 +202,9 @@ class CPU:
         if urgent:
             found = next(task for task in queue if task.rt == urgent)
         elif self.scheduler.is_eevdf:
-            total, many = sum(task.vruntime for task in queue), len(queue)
+            total, many = sum([task.vruntime for task in queue]), len(queue)
             eligible = [task for task in queue if task.vruntime * many <= total]
-            found = min(eligible, key=_deadline)
+            found = min(eligible, key=_deadline) if len(eligible) > 1 else eligible[0]
         else:
             found = min(queue, key=_vruntime)
         queue.remove(found)
@@ -212,8 +213,11 @@ class CPU:
         return found
 
     def _steal(self) -> Task | None:
-        victim = max(self.scheduler.cpus, key=_queued)
-        if not victim.queue:
+        victim, most = self, 0
+        for cpu in self.scheduler.cpus:
+            if len(cpu.queue) > most:
+                victim, most = cpu, len(cpu.queue)
+        if not most:
             return None
         task = victim._pick()
         task.vruntime += self.min_vruntime - victim.min_vruntime

@@ -15,7 +15,7 @@ from ksim.linux.block import after_eio
 from ksim.linux.vocabulary import Lock as Kind
 from ksim.linux.watermarks import DIRTY_EXPIRE_S, DIRTY_WRITEBACK_S, PAGE_BYTES, READAHEAD_BYTES
 from ksim.micro.blkdev import BlockDevice, Request
-from ksim.micro.clock import Clock
+from ksim.micro.clock import Clock, Deadline
 from ksim.micro.locks import Lock
 from ksim.micro.pager import Pager
 from ksim.micro.task import Task
@@ -26,6 +26,7 @@ JOURNAL_COMMIT_S = 5
 READAHEAD = int(READAHEAD_BYTES.value) // PAGE_BYTES
 WRITE_PAGES = 256  # of one request: 1 MiB
 _EXPIRE_NS, _WRITEBACK_NS = to_ns(DIRTY_EXPIRE_S.value), to_ns(DIRTY_WRITEBACK_S.value)
+_COMMIT_NS = to_ns(JOURNAL_COMMIT_S)
 
 
 class File:
@@ -256,11 +257,12 @@ class FileSystem:
     def run_jbd2(self, task: Task) -> Generator[Any, Any, None]:
         """jbd2 (XFS: its log worker): commits the running transaction every 5 s, or when somebody waits."""
         self.jbd2 = task
+        deadline = Deadline(self.clock, task.wake)
         while True:
-            timer = self.clock.after(to_ns(JOURNAL_COMMIT_S), task.wake)
             if not self._committed:
+                deadline.set(_COMMIT_NS)
                 yield task.sleep("S", "kjournald2")
-            timer.cancel()
+                deadline.cancel()
             if not self.has_updates or self.is_read_only:
                 self._release_waiters()
                 continue
