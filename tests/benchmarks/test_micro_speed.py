@@ -9,6 +9,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
 import simpy
@@ -30,7 +31,7 @@ class Nothing:
     """A recorder that records nothing. Without one the same classes run, and nobody asks at each event."""
 
     cpu, task = CPU, Task
-    requests: deque[object] = deque(maxlen=0)
+    requests: ClassVar[deque[object]] = deque(maxlen=0)
 
     def watch(self, boot: Boot) -> None:
         """Looks at nothing."""
@@ -104,7 +105,7 @@ CASES: dict[str, Callable[..., Micro]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_micro_events(benchmark, report, case: str) -> None:
     """One row of the table: medians over all rounds, the best rate in brackets."""
-    bare, without, with_one = Bare(), CASES[case](), CASES[case](Nothing)
+    bare, without, with_one = Bare(), CASES[case](), CASES[case](Nothing())
     rounds = []
     with collector_paused():  # as every study does
         for _ in range(ROUNDS):
