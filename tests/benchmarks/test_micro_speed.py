@@ -25,7 +25,7 @@ TASKS = 50
 
 
 class Nothing:
-    """A recorder that does nothing. Without one there is no other code: a boot asks once, which class its tasks have."""
+    """A recorder that does nothing. A boot asks once which class its tasks have; without one, nothing else is asked."""
 
     task_class = Task
 
