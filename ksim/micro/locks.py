@@ -81,7 +81,8 @@ def wait_for_graph(tasks: Iterable[Task]) -> nx.DiGraph[Task]:
     """Who waits for whom: an edge from each waiter to every owner of the lock, which the edge names."""
     graph: nx.DiGraph[Task] = nx.DiGraph()
     for task in tasks:
-        if isinstance(task.waits_for, Lock):
+        # a lock that was given to a waiter who has not run since is his own
+        if isinstance(task.waits_for, Lock) and task not in task.waits_for.owners:
             for owner in task.waits_for.owners:
                 graph.add_edge(task, owner, lock=task.waits_for.name)
     return graph
