@@ -51,10 +51,11 @@ class Syscalls:
         self.count += 1
         pages = -(-size // PAGE_BYTES)
         cost_ns = self._cost_ns + pages * COPY_PAGE_NS
-        if self._draw() < file.hit and not self._armed:
+        is_cached = self._draw() < file.hit
+        if is_cached and not self._armed:
             task.result = True
             return task.cpu.kernel(task, cost_ns)
-        return task.enter(self._reads(task, file, pages, cost_ns))
+        return task.enter(self._reads(task, file, pages, cost_ns, is_cached))
 
     def write(self, task: Task, file: File, size: int) -> Alarm:
         """``size`` bytes into the page cache, the inode locked; waits where too much is dirty.
@@ -119,12 +120,12 @@ class Syscalls:
         yield from self._boot.pass_by(point, task)
         yield task.cpu.kernel(task, self._cost_ns)
 
-    def _reads(self, task: Task, file: File, pages: int, cost_ns: int) -> Generator[Any, Any, bool]:
+    def _reads(self, task: Task, file: File, pages: int, cost_ns: int, is_cached: bool) -> Generator[Any, Any, bool]:
         for point in ("do_syscall_64", "vfs_read"):
             if point in self._armed:
                 yield from self._boot.pass_by(point, task)
         yield task.cpu.kernel(task, cost_ns)
-        if self._draw() < file.hit:
+        if is_cached:
             return True
         return (yield from self._boot.files.miss(task, file, pages))
 

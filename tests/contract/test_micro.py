@@ -106,4 +106,15 @@ def killed(it: Boot) -> list[str]:
 # ---------------------------------------------------------------- the disk
 
 
+def test_an_armed_point_makes_no_difference_to_the_page_cache() -> None:
+    """One draw decides whether a page is there, armed or not."""
+    plain, armed = boot("micro.workload=database"), boot("micro.workload=database", faults=("kasan:1000000",))
+    plain.run(10.0)
+    armed.run(10.0)
+    assert plain.files.cache_misses == armed.files.cache_misses
+    reads = 4 * plain.nic.completed
+    hit = plain.by_name["data"].hit
+    assert plain.files.cache_misses == pytest.approx(reads * (1.0 - hit), rel=0.25)
+
+
 # ---------------------------------------------------------------- the network card
