@@ -106,6 +106,17 @@ def killed(it: Boot) -> list[str]:
 # ---------------------------------------------------------------- the disk
 
 
+@pytest.mark.parametrize("kind", ["nvme", "scsi"])
+def test_a_lost_command_costs_half_a_minute(kind: str) -> None:
+    it = boot(
+        "micro.workload=database", f"micro.disk.kind={kind}", "micro.disk.abort_works=1", faults=("disk_lost:20",)
+    )
+    assert it.run(60.0).kind == "survived"
+    assert it.disk.timeouts == 1
+    assert it.disk.failed == 0
+    assert 30.0 <= it.nic.worst_ns / 1e9 <= 30.5
+
+
 def test_an_armed_point_makes_no_difference_to_the_page_cache() -> None:
     """One draw decides whether a page is there, armed or not."""
     plain, armed = boot("micro.workload=database"), boot("micro.workload=database", faults=("kasan:1000000",))
