@@ -24,6 +24,8 @@ from ksim.units import to_ns
 JOURNAL_COMMIT_S = 5
 """JBD2_DEFAULT_MAX_COMMIT_AGE, include/linux/jbd2.h."""
 READAHEAD = int(READAHEAD_BYTES.value) // PAGE_BYTES
+COMMIT = "jbd2_log_wait_commit"
+"""What a task waits for in fsync(), when its data are on disk already."""
 WRITE_PAGES = 256  # of one request: 1 MiB
 _EXPIRE_NS, _WRITEBACK_NS = to_ns(DIRTY_EXPIRE_S.value), to_ns(DIRTY_WRITEBACK_S.value)
 
@@ -175,7 +177,7 @@ class FileSystem:
             self._committed.append(task)
             if self.jbd2 is not None and self.jbd2.state == "S":
                 self.jbd2.wake()
-            yield task.sleep("D", "jbd2_log_wait_commit")
+            yield task.sleep("D", COMMIT)
         task.waits_for = None
         if self.is_read_only:
             return False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ksim.linux.detectors import Detection
 from ksim.linux.escalation import Decision
 from ksim.micro.cpu import CPU
+from ksim.micro.filesystem import COMMIT
 from ksim.micro.locks import Lock, deadlocks
 from ksim.micro.task import Task
 from ksim.units import to_ns
@@ -97,4 +98,7 @@ class Watchdog:
             for task in boot.tasks
             if isinstance(task.waits_for, Lock) and any(owner.state == "X" for owner in task.waits_for.owners)
         ]
+        jbd2 = boot.files.jbd2
+        if jbd2 is not None and jbd2.state == "X":  # nobody else will ever commit
+            found += [f"{t} waits for a commit of dead {jbd2}" for t in boot.tasks if t.waits_for == COMMIT]
         return tuple(found + deadlocks(boot.tasks))

@@ -81,6 +81,15 @@ BY_SETTING = {
 # ---------------------------------------------------------------- oopses that are survived
 
 
+def test_who_waits_for_a_dead_journal_waits_for_ever() -> None:
+    it = boot("micro.workload=database", *OFF, faults=("bug:2",))
+    ending = it.run(20.0)
+    waiting = [task for task in it.tasks if task.waits_for == "jbd2_log_wait_commit"]
+    assert waiting
+    assert ending.kind == "hung"
+    assert sum("of dead jbd2" in text for text in ending.stuck) == len(waiting)
+
+
 def test_nobody_waits_for_himself() -> None:
     """A waiter that was handed the lock and has not run yet is no deadlock."""
     it = boot("micro.workload=build-farm", "host.cpus=8")
