@@ -155,8 +155,9 @@ class FileSystem:
     def balance(self, task: Task) -> Generator[Any, Any, None]:
         """balance_dirty_pages(): above the background limit the flusher wakes up, above the hard one writers wait."""
         background, hard = self.pager.dirty_limits()
-        if self.pager.memory.dirty > background and self.flusher is not None:
-            self.flusher.wake()
+        flusher = self.flusher
+        if self.pager.memory.dirty > background and flusher is not None and flusher.state == "S":
+            flusher.wake()
         while self.pager.memory.dirty > hard and not self.is_read_only and not task.is_killed:
             self._throttled.append(task)
             yield task.sleep("D", "balance_dirty_pages")

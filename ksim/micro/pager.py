@@ -138,8 +138,11 @@ class Pager:
                 fruitless = 0
             if not freed:
                 self._starving.append(task)
-                self.clock.after(CONGESTION_NS, task.wake)
+                timer = self.clock.after(CONGESTION_NS, task.wake)
                 yield task.sleep("D", "memory")
+                timer.cancel()  # or it would wake the task out of another sleep
+                if task in self._starving:
+                    self._starving.remove(task)
                 task.waits_for = None
         return False
 
@@ -270,8 +273,9 @@ class Pager:
                 wanted = self.swap_out(goal * self._anon_share() // 200 if freed else goal)
                 hopeless = 0 if freed else hopeless + 1
                 if not freed or wanted:
-                    self.clock.after(CONGESTION_NS, task.wake)
+                    timer = self.clock.after(CONGESTION_NS, task.wake)
                     yield task.sleep("S", "kswapd_wait")
+                    timer.cancel()
 
     def reap_later(self, process: Process) -> None:
         """The OOM reaper: two seconds after the kill the victim's memory is free, whatever the victim does."""

@@ -112,6 +112,30 @@ def killed(it: Boot) -> list[str]:
     return [task.process.comm for task in it.tasks if task.process.is_dying]
 
 
+def test_memory_that_comes_back_wakes_nobody_twice() -> None:
+    """Who starved, and got his pages before the 100 ms were over, sleeps undisturbed on whatever comes next."""
+    it = boot("micro.workload=idle")
+    memory, woken = it.pager.memory, []
+    for file in it.files.files:
+        file.cached = 0
+    memory.kernel, memory.cache, memory.free = memory.kernel + memory.cache + memory.free, 0, 0
+
+    def comes_back() -> None:
+        memory.kernel -= 200_000
+        it.pager.give_back(200_000)
+
+    def body(boot: Boot, task: Task) -> Generator[Any, Any, None]:
+        woken.append((yield task.enter(boot.pager.allocate(task, 10))))
+        yield task.sleep("D", "a lock")
+        woken.append("too early")
+
+    task = it.spawn("thirsty", body, Process(99, "thirsty"))
+    it.clock.after(50_000_000, comes_back)
+    it.clock.play(500_000_000)
+    assert woken == [True]
+    assert (task.state, task.waits_for) == ("D", "a lock")
+
+
 # ---------------------------------------------------------------- the disk
 
 
