@@ -148,9 +148,12 @@ class FileSystem:
             batches.append([now, more])
 
     def grown(self, file: File, pages: int) -> None:
-        """The new pages of a write are in the cache."""
-        file.cached += pages
-        self.pager.memory.cache += pages
+        """The new pages of a write are in the cache, unless a reader was there first."""
+        grown = min(pages, file.pages - file.cached)
+        file.cached += grown
+        self.pager.memory.cache += grown
+        if grown < pages:
+            self.pager.give_back(pages - grown)
 
     def balance(self, task: Task) -> Generator[Any, Any, None]:
         """balance_dirty_pages(): above the background limit the flusher wakes up, above the hard one writers wait."""

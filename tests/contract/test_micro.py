@@ -136,6 +136,16 @@ def test_memory_that_comes_back_wakes_nobody_twice() -> None:
     assert (task.state, task.waits_for) == ("D", "a lock")
 
 
+def test_a_file_has_no_more_pages_in_memory_than_it_has() -> None:
+    """A reader may bring in what a writer wants to add, while that one waits for memory."""
+    it = boot("micro.workload=idle")
+    file = it.by_name["syslog"]
+    assert it.pager.take(file.pages)
+    it.files.grown(file, file.pages)
+    assert file.cached == file.pages
+    assert it.pager.memory.check() == 0
+
+
 # ---------------------------------------------------------------- the disk
 
 
