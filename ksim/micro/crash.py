@@ -63,7 +63,7 @@ def oom_victim(boot: Boot, task: Task | None) -> Process | None:
             process.comm,
             process.anon + process.shared,
             process.swapped,
-            process.anon // 512,
+            process.tables,
             process.oom_score_adj,
             is_init=process.kind is TaskKind.INIT,
             is_dying=process.is_dying and process.anon > 0,

@@ -157,13 +157,14 @@ class Pager:
     def touch(self, task: Task, pages: int) -> Generator[Any, Any, bool]:
         """First use of ``pages`` anonymous pages: a minor fault each."""
         process = task.process
-        tables = (process.anon + pages) // PAGE_TABLE - process.anon // PAGE_TABLE
+        tables = max(0, (process.anon + process.swapped + pages) // PAGE_TABLE - process.tables)
         self.minor_faults += pages
         if not self.take(pages + tables) and not (yield from self.allocate(task, pages + tables)):
             return False
         self.memory.anon += pages
         self.memory.tables += tables
         process.anon += pages
+        process.tables += tables
         yield task.cpu.kernel(task, pages * self.costs.minor_fault)
         return True
 
@@ -192,7 +193,7 @@ class Pager:
 
     def release(self, process: Process) -> None:
         """exit_mm(): all memory of a process is free."""
-        tables = process.anon // PAGE_TABLE
+        tables, process.tables = process.tables, 0
         pages, process.anon = process.anon, 0
         self.memory.anon -= pages
         self.memory.tables -= tables

@@ -112,6 +112,16 @@ def killed(it: Boot) -> list[str]:
     return [task.process.comm for task in it.tasks if task.process.is_dying]
 
 
+def test_swap_gives_page_tables_back() -> None:
+    """They map what is in swap, too; who dies leaves none behind."""
+    it = boot(*THIRSTY, "micro.memory.swap=1 GiB")
+    it.run(25.0)
+    assert it.pager.swapped_out > 0
+    assert "leaky" in killed(it)
+    assert it.pager.memory.tables == sum(process.tables for process in it.pager.processes)
+    assert it.pager.memory.tables < it.pager.memory.anon / 256 + 1000
+
+
 def test_memory_that_comes_back_wakes_nobody_twice() -> None:
     """Who starved, and got his pages before the 100 ms were over, sleeps undisturbed on whatever comes next."""
     it = boot("micro.workload=idle")
