@@ -81,7 +81,7 @@ class FileSystem:
         self.files: list[File] = []
         self.is_read_only = False
         self.journal = Lock("j_checkpoint_mutex", Kind.MUTEX)
-        self.running_tid, self.committed_tid = 1, 0
+        self.running_tid, self.committed_tid, self.failed_tid = 1, 0, 0
         self.has_updates = False
         self._committed: list[Task] = []
         self._throttled: list[Task] = []
@@ -177,13 +177,13 @@ class FileSystem:
         if not ok or self.is_read_only:
             return False
         tid = self.running_tid if self.has_updates else self.running_tid - 1  # the latter may be on its way
-        while self.committed_tid < tid and not self.is_read_only:
+        while max(self.committed_tid, self.failed_tid) < tid and not self.is_read_only:
             self._committed.append(task)
             if self.jbd2 is not None and self.jbd2.state == "S":
                 self.jbd2.wake()
             yield task.sleep("D", COMMIT)
         task.waits_for = None
-        if self.is_read_only:
+        if self.is_read_only or self.committed_tid < tid:
             return False
         file.acked = max(file.acked, goal)
         return True
@@ -280,6 +280,7 @@ class FileSystem:
                 task.waits_for = None
                 if request.failed:
                     self.eio += 1
+                    self.failed_tid = tid  # jbd2_log_wait_commit() of those who wait for it returns -EIO
                     self._on_error(after_eio(self.kind, "log" if self.kind == "xfs" else "metadata").event)
                     break
             else:

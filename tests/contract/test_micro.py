@@ -170,6 +170,15 @@ def test_a_lost_command_costs_half_a_minute(kind: str) -> None:
     assert 30.0 <= it.nic.worst_ns / 1e9 <= 30.5
 
 
+def test_a_fsync_behind_a_failed_commit_fails_at_once() -> None:
+    """errors=continue: the waiters of the failed commit hear of it; nobody runs in circles."""
+    it = boot("micro.workload=database", "micro.disk.errors=continue", "micro.load=0.1", faults=("disk_dies:20",))
+    it.run(120.0)
+    busy = sum(cpu.user_ns + cpu.kernel_ns for cpu in it.scheduler.cpus)
+    assert busy < 0.2 * 120e9
+    assert it.nic.in_flight <= 1
+
+
 def test_an_armed_point_makes_no_difference_to_the_page_cache() -> None:
     """One draw decides whether a page is there, armed or not."""
     plain, armed = boot("micro.workload=database"), boot("micro.workload=database", faults=("kasan:1000000",))
