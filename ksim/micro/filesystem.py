@@ -35,6 +35,8 @@ class File:
 
     ``skew``: how uneven the use is; a read finds its page in memory with probability (cached / pages) ** skew.
     ``written``, ``durable``, ``acked``: pages written so far, of these on disk, and of these promised by fsync.
+    ``lost``: pages that the disk did not take; they are clean afterwards, and the next fsync says so, once (``told``).
+    ``written`` = ``durable`` + ``lost`` + ``dirty`` at all times.
     """
 
     def __init__(self, name: str, pages: int, skew: float = 1.0) -> None:
@@ -42,7 +44,7 @@ class File:
         self._cached = self.dirty = self.flying = 0
         self.hit = 1.0 if pages == 0 else 0.0**skew
         self.batches: deque[list[int]] = deque()
-        self.written = self.durable = self.acked = 0
+        self.written = self.durable = self.acked = self.lost = self.told = 0
         self.lock = Lock(f"inode of {name}", Kind.RWSEM)
 
     @property
@@ -170,11 +172,12 @@ class FileSystem:
         """fsync(): all that was written so far is on disk, and the journal says so. False: EIO."""
         goal = file.written
         ok = yield from self._write(task, file, file.dirty - file.flying)
-        while ok and file.durable < goal and not self.is_read_only:  # somebody else's writeback is under way
+        while ok and file.durable + file.lost < goal and not self.is_read_only:  # others are writing it
             self._throttled.append(task)
             yield task.sleep("D", "writeback")
         task.waits_for = None
-        if not ok or self.is_read_only:
+        is_told, file.told = file.told == file.lost, file.lost
+        if not ok or not is_told or self.is_read_only:
             return False
         tid = self.running_tid if self.has_updates else self.running_tid - 1  # the latter may be on its way
         while max(self.committed_tid, self.failed_tid) < tid and not self.is_read_only:
@@ -185,7 +188,7 @@ class FileSystem:
         task.waits_for = None
         if self.is_read_only or self.committed_tid < tid:
             return False
-        file.acked = max(file.acked, goal)
+        file.acked = max(file.acked, goal - file.lost)
         return True
 
     # ---------------------------------------------------------------- writeback
@@ -198,7 +201,7 @@ class FileSystem:
             nonlocal left, failed
             left -= 1
             failed = failed or request.failed
-            self._written(file, request.pages)
+            self._written(file, request.pages, request.failed)
             if not left:
                 task.wake()
 
@@ -217,10 +220,13 @@ class FileSystem:
             self.eio += 1
         return not failed
 
-    def _written(self, file: File, pages: int) -> None:
+    def _written(self, file: File, pages: int, failed: bool) -> None:
         file.flying -= pages
         file.dirty -= pages
-        file.durable += pages
+        if failed:
+            file.lost += pages
+        else:
+            file.durable += pages
         self.pager.memory.dirty -= pages
         while pages and file.batches:
             oldest = file.batches[0]

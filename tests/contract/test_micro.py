@@ -179,6 +179,14 @@ def test_a_fsync_behind_a_failed_commit_fails_at_once() -> None:
     assert it.nic.in_flight <= 1
 
 
+def test_what_the_disk_did_not_take_is_not_durable() -> None:
+    it = boot("micro.workload=database", "micro.disk.errors=continue", faults=("disk_dies:20",))
+    it.run(120.0)
+    wal = it.by_name["wal"]
+    assert wal.lost > 0
+    assert wal.acked <= wal.durable < wal.written
+
+
 def test_an_armed_point_makes_no_difference_to_the_page_cache() -> None:
     """One draw decides whether a page is there, armed or not."""
     plain, armed = boot("micro.workload=database"), boot("micro.workload=database", faults=("kasan:1000000",))
