@@ -104,6 +104,10 @@ class Alarm(Event):
         self.listeners = listeners
         self._clock, self._heap, self._number = clock, clock._queue, clock._eid.__next__
 
+    def silence(self) -> None:
+        """Whoever waits for it waits for ever."""
+        self.callbacks = self.listeners = ()  # type: ignore[assignment]
+
     def ring(self, delay_ns: int) -> Alarm:
         """Rings ``delay_ns`` from now. One at a time: who waits for it has nothing else to wait for."""
         self.callbacks = self.listeners  # type: ignore[assignment]

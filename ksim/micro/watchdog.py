@@ -46,6 +46,9 @@ class Watchdog:
         everywhere = decision.strike.event.name == "all_cpus_hang"
         for lost in self._boot.scheduler.cpus if everywhere else [cpu]:
             lost.is_lost = True
+            if lost.current is not None:  # an interrupt that never ends: who was interrupted does not go on either
+                lost.current.is_stuck = True
+                lost.current.alarm.silence()
             self._boot.scheduler.idle.pop(lost.number, None)
         u = self._draw()
         for found in decision.detections:

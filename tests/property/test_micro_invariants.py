@@ -1,0 +1,138 @@
+"""One boot, always: what holds at any stop, for every workload, machine, seed and fault."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ksim.errors import ScenarioError
+from ksim.micro.causes import FAULTS, parse_fault
+from ksim.micro.machine import Boot, Ending
+from ksim.micro.watchdog import LOOPS
+from ksim.model.loader import load
+from ksim.model.scenario import Scenario
+from ksim.model.schema_micro import WorkloadName
+
+WORKLOADS: tuple[str, ...] = WorkloadName.__args__  # type: ignore[attr-defined]
+STEADY = tuple(name for name in FAULTS if name != "memory_leak")
+"""Faults that strike at a pass; the leak begins at once."""
+STRIKING = tuple(name for name in STEADY if FAULTS[name].kind == "event")
+PIECE_NS = 5_000_000
+"""No piece of work is longer: a tick, or the faults of a program that leaks."""
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, faulty: bool = True) -> Scenario:
+    odds = st.sampled_from([0.0, 1e-3, 0.1] if faulty else [0.0])
+    overrides = {
+        "seed": draw(st.integers(0, 2**32)),
+        "host.cpus": draw(st.integers(1, 6)),
+        "host.memory": f"{draw(st.sampled_from([2, 4, 16]))} GiB",
+        "linux.cmdline": "quiet",
+        "kernel.panic_on_oops": draw(st.integers(0, 1)),
+        "micro.workload": draw(st.sampled_from(WORKLOADS)),
+        "micro.load": draw(st.sampled_from([0.0, 0.1, 0.3, 1.0])),
+        "micro.disk.kind": draw(st.sampled_from(["nvme", "scsi"])),
+        "micro.disk.channels": draw(st.sampled_from([1, 8])),
+        "micro.disk.file_system": draw(st.sampled_from(["ext4", "xfs"])),
+        "micro.disk.errors": draw(st.sampled_from(["continue", "remount-ro", "panic"])),
+        "micro.disk.lost": draw(odds),
+        "micro.disk.medium": draw(odds),
+        "micro.disk.timeout": draw(st.sampled_from(["100 ms", "30 s"])),
+        "micro.disk.abort_works": draw(st.sampled_from([0.0, 0.5, 1.0])),
+        "micro.disk.reset_works": draw(st.sampled_from([0.0, 0.5])),
+        "micro.nic.hang": draw(odds),
+        "micro.nic.drop": draw(odds),
+        "micro.memory.swap": draw(st.sampled_from(["0 B", "256 MiB"])),
+        "micro.memory.leak": draw(st.sampled_from([0.0, 0.0, 1000.0])),
+    }
+    return load("rack-server", tuple(f"{key}={value}" for key, value in overrides.items())).scenario
+
+
+def boot(scenario: Scenario, *faults: str, replication: int = 0) -> Boot:
+    """Workloads that do not fit into the drawn memory are no examples."""
+    try:
+        return Boot(scenario, replication, faults=[parse_fault(text) for text in faults])
+    except ScenarioError as error:
+        assume("GiB" not in str(error))
+        raise
+
+
+def told(boot: Boot) -> list[tuple[Any, ...]]:
+    """The console, and nothing that depends on when it was read."""
+    return [
+        (e.at_ns, e.cpu, e.lines, e.decision and (e.decision.strike.event.name, e.decision.rule, e.decision.prints))
+        for e in boot.console
+    ]
+
+
+def state(boot: Boot) -> tuple[Any, ...]:
+    """All that one boot has come to."""
+    return (
+        boot.clock.now,
+        boot.clock.steps,
+        boot.pager.memory,
+        boot.disk.issued, boot.disk.completed, boot.disk.failed, boot.disk.timeouts, boot.disk.busy_ns,
+        boot.nic.issued, boot.nic.completed, boot.nic.lost, boot.nic.latency_ns, boot.nic.retransmits,
+        [(t.tid, t.state, t.since_ns, t.ran_ns, t.vruntime) for t in boot.tasks],
+        [(f.cached, f.dirty, f.written, f.durable, f.acked) for f in boot.files.files],
+        [(c.user_ns, c.kernel_ns, c.irq_ns, c.switches) for c in boot.scheduler.cpus],
+        boot.sys.count, boot.jobs, boot.restarts, boot.failed_calls,
+        told(boot),
+    )  # fmt: skip
+
+
+def without_steps(boot: Boot) -> tuple[Any, ...]:
+    return (state(boot)[0], *state(boot)[2:])
+
+
+def check(boot: Boot) -> None:
+    """The laws of conservation."""
+    memory, disk, nic, clock = boot.pager.memory, boot.disk, boot.nic, boot.clock
+    assert memory.check() == 0
+    classes = vars(memory)
+    assert min(classes.values()) >= 0, classes
+    assert memory.private <= memory.cache
+    assert memory.swap_used <= memory.swap_total
+    assert sum(file.cached for file in boot.files.files) == memory.cache
+    assert sum(file.dirty for file in boot.files.files) == memory.dirty
+    living = {p.pid: p for task in boot.tasks if (p := task.process) and not p.is_kernel}
+    on_its_way = memory.anon - sum(process.anon for process in living.values())
+    assert on_its_way >= 0
+    assert on_its_way == 0 or boot.pager._swapping, "pages that are being swapped out belong to nobody any more"
+    assert sum(process.swapped for process in living.values()) == memory.swap_used
+    assert sum(process.tables for process in living.values()) == memory.tables
+    assert disk.issued == disk.completed + disk.failed + disk.in_flight
+    assert len(disk.busy) <= disk.channels
+    assert nic.issued == nic.completed + nic.lost + nic.in_flight
+    assert nic.in_flight >= len(nic.ring) + len(nic.socket.calls) + len(nic.sending)
+    for file in boot.files.files:
+        assert 0 <= file.flying <= file.dirty <= file.cached <= file.pages
+        assert file.written == file.durable + file.lost + file.dirty
+        assert file.acked <= file.durable, "what fsync promised is on disk"
+    if not boot.oops.oopses:
+        held = [(lock, task) for task in boot.tasks for lock in task.held]
+        assert all(task.state != "X" for _, task in held), "only an oops leaves a lock behind"
+        assert all(task in lock.owners for lock, task in held)
+    spent = sum(c.user_ns + c.kernel_ns + c.irq_ns for c in boot.scheduler.cpus)
+    assert spent <= (clock.now + PIECE_NS) * len(boot.scheduler.cpus)
+    assert not (boot.scheduler.waiting and boot.scheduler.idle), "no CPU is idle while a task waits"
+    assert math.fsum(boot.impact().pages.values()) == pytest.approx(1.0, abs=1e-12)
+    assert min(boot.impact().pages.values()) >= 0.0
+
+
+@pytest.mark.parametrize("fault", LOOPS)
+def test_a_lost_cpu_is_lost(fault: str) -> None:
+    """Who looped or was interrupted there never goes on, wherever the fault struck."""
+    overrides = ("micro.workload=database", "host.memory=8 GiB", "host.cpus=2", "linux.cmdline=quiet", "micro.load=2")
+    it = boot(load("rack-server", overrides).scenario, f"{fault}@blk_mq_complete_request:5")
+    it.clock.play(200_000_000)
+    lost = [cpu for cpu in it.scheduler.cpus if cpu.is_lost]
+    assert lost
+    before = [(cpu.user_ns, cpu.kernel_ns, cpu.switches) for cpu in lost]
+    it.clock.play(400_000_000)
+    assert [(cpu.user_ns, cpu.kernel_ns, cpu.switches) for cpu in lost] == before
