@@ -22,7 +22,7 @@ def page_classes(boot: Boot) -> dict[str, float]:
     zero = round(memory.anon * boot.micro.memory.zero)
     counts = {
         "zero": zero,
-        "cache": memory.cache - memory.private,
+        "cache": memory.cache - memory.private + memory.reading,
         "private_cache": memory.private,
         "user": memory.anon - zero,
         "free": memory.free,

@@ -109,6 +109,8 @@ class FileSystem:
         wanted = max(pages, min(READAHEAD, file.pages - file.cached))
         if not self.pager.take(wanted) and not (yield from self.pager.allocate(task, wanted)):
             return False
+        memory = self.pager.memory
+        memory.reading += wanted
         if "submit_bio" in self._armed:
             yield from self._pass_by("submit_bio", task)
         request = self._new_request("read", wanted, lambda request: task.wake())
@@ -116,13 +118,14 @@ class FileSystem:
         while not request.is_over:
             yield task.sleep("D", request)
         task.waits_for = None
+        memory.reading -= wanted
         if request.failed:
             self.eio += 1
             self.pager.give_back(wanted)
             return False
         grown = min(wanted, file.pages - file.cached)
         file.cached += grown
-        self.pager.memory.cache += grown
+        memory.cache += grown
         if grown < wanted:
             self.pager.give_back(wanted - grown)
         return True

@@ -45,7 +45,8 @@ class Memory:
     """How many pages hold what; the classes always add up to ``total``.
 
     ``kernel``: image, page structs and slab, never reclaimed here. ``private``: pages of the cache that carry the file
-    system's buffers, as written ones do. ``dirty`` includes what is being written back.
+    system's buffers, as written ones do. ``dirty`` includes what is being written back. ``reading``: pages of the
+    cache that wait for the disk, locked, and belong to no file here yet.
     """
 
     total: int
@@ -53,6 +54,7 @@ class Memory:
     kernel: int
     free: int = 0
     cache: int = 0
+    reading: int = 0
     anon: int = 0
     tables: int = 0
     dirty: int = 0
@@ -62,7 +64,8 @@ class Memory:
 
     def check(self) -> int:
         """What is missing from the sum of all classes: 0, or pages were lost."""
-        return self.total - (self.reserved + self.kernel + self.free + self.cache + self.anon + self.tables)
+        held = self.cache + self.reading + self.anon + self.tables
+        return self.total - (self.reserved + self.kernel + self.free + held)
 
 
 class Pager:

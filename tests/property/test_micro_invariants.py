@@ -125,6 +125,15 @@ def check(boot: Boot) -> None:
     assert min(boot.impact().pages.values()) >= 0.0
 
 
+@settings(max_examples=60)
+@given(scenarios(), st.lists(st.tuples(st.sampled_from(sorted(FAULTS)), st.integers(1, 400)), max_size=2))
+def test_nothing_is_lost_at_any_stop(scenario: Scenario, faults: list[tuple[str, int]]) -> None:
+    it = boot(scenario, *(f"{name}:{nth}" for name, nth in faults))
+    for tenth in (1, 3, 7, 20):
+        it.clock.play(tenth * 100_000_000)
+        check(it)
+
+
 @pytest.mark.parametrize("fault", LOOPS)
 def test_a_lost_cpu_is_lost(fault: str) -> None:
     """Who looped or was interrupted there never goes on, wherever the fault struck."""
