@@ -134,6 +134,15 @@ def test_nothing_is_lost_at_any_stop(scenario: Scenario, faults: list[tuple[str,
         check(it)
 
 
+@settings(max_examples=40)
+@given(scenarios(faulty=False), st.sampled_from(STEADY))
+def test_an_armed_fault_changes_nothing_before_it_strikes(scenario: Scenario, fault: str) -> None:
+    plain, armed = boot(scenario), boot(scenario, f"{fault}:1000000000")
+    plain.run(0.4)
+    armed.run(0.4)
+    assert without_steps(plain) == without_steps(armed)
+
+
 @pytest.mark.parametrize("fault", LOOPS)
 def test_a_lost_cpu_is_lost(fault: str) -> None:
     """Who looped or was interrupted there never goes on, wherever the fault struck."""
