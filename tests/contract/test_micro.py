@@ -78,7 +78,113 @@ BY_SETTING = {
 """With every knob off; with every knob on they panic."""
 
 
+def test_every_cause_has_its_faults_and_they_end_in_every_way() -> None:
+    assert len(CAUSES) == 7
+    assert {fault.cause for fault in FAULTS.values()} == set(CAUSES)
+    events_ = {name for name, fault in FAULTS.items() if fault.kind == "event"}
+    assert set(BOTH) | set(BY_SETTING) == events_, "a new fault needs its line here"
+    assert set(BOTH.values()) | set(BY_SETTING.values()) >= {"oopses", "panics", "hangs", "goes on"}
+
+
+@pytest.mark.parametrize("knobs", ["off", "on"])
+@pytest.mark.parametrize("name", [*BOTH, *BY_SETTING])
+def test_every_fault_ends_as_linux_says(name: str, knobs: str) -> None:
+    point = FAULTS[name].point
+    overrides = [f"micro.workload={BUSY.get(point, 'web-server')}", *(ON if knobs == "on" else OFF)]
+    overrides += ["kernel.hung_task_timeout_secs=10"]
+    overrides += ["micro.memory.leak=2000"] if point == "shrink_node" else []
+    it = boot(*overrides, faults=(f"{name}:3",))
+    ending = it.run(5.0 if point in ("handle_mm_fault", "shrink_node") else 45.0)
+    expected = BOTH.get(name) or ("panics" if knobs == "on" else BY_SETTING[name])
+    found = [e.decision for e in it.console if e.decision and e.decision.strike.event.name == name]
+    if found:  # the rules of ksim.linux say the same about the state in which it struck
+        strike: Strike = found[0].strike
+        kept = {field: getattr(strike, field) for field in Strike.__dataclass_fields__}
+        again = it.linux.decide(name, **{k: v for k, v in kept.items() if k not in ("event", "settings")})
+        assert (again.rule, again.end) == (found[0].rule, found[0].end)
+        assert strike.context is it.armed[point].point.context
+    if expected == "panics":
+        assert ending.kind == "panicked"
+        assert ending.decision is found[-1]
+    elif expected == "hangs":
+        assert ending.kind == "hung"
+        assert ending.silent == (not found)
+    else:
+        assert ending.kind == "survived" or expected == "oopses"
+        assert found
+        assert found[0].end is {
+            "oopses": End.KILLED, "read-only": End.FILE_SYSTEM, "kills": End.KILLED,
+        }.get(expected, found[0].end)  # fmt: skip
+    assert it.oops.oopses == (expected == "oopses")
+    assert it.files.is_read_only == (expected == "read-only")
+    if expected == "oopses":
+        assert [task.state for task in it.tasks if task.comm == found[0].strike.task.comm].count("X") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("null_dref", "did you mean 'null_deref'"),
+        ("null-deref@vfs_raed", "did you mean 'vfs_read'"),
+        ("nic_hang@vfs_read", "dev_queue_xmit and nowhere else"),
+        ("null_deref:0", "expected a pass from 1"),
+        ("null_deref:x", "expected a pass from 1"),
+    ],
+)
+def test_a_wrong_fault_is_named(text: str, says: str) -> None:
+    with pytest.raises(ScenarioError, match=says):
+        parse_fault(text)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("micro.disk.lost=2", "lost"),
+        ("micro.nic.drop=-0.1", "drop"),
+        ("micro.workload=databse", "database"),
+        ("micro.disk.chanels=3", "channels"),
+        ("micro.nic.driver=e1000x", "e1000e"),
+    ],
+)
+def test_a_wrong_setting_is_named(override: str, says: str) -> None:
+    with pytest.raises(ScenarioError, match=says):
+        boot(override)
+
+
+def test_a_workload_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ScenarioError, match=r"web-server needs .* GiB .* host.memory is 1 GiB"):
+        boot("micro.workload=web-server", "host.memory=1 GiB")
+
+
 # ---------------------------------------------------------------- oopses that are survived
+
+
+def test_a_survived_oops_leaves_its_lock_behind_and_blinds_khungtaskd() -> None:
+    """The same wait without an oops is reported; after one, taint D keeps khungtaskd silent for good."""
+    knobs = ("micro.workload=web-server", "kernel.panic_on_oops=0", "kernel.hung_task_timeout_secs=20")
+    oops, hang = boot(*knobs, faults=("page_fault@vfs_write:3",)), boot(*knobs, faults=("hung_task@vfs_write:3",))
+    ending = oops.run(100.0)
+    hang.run(100.0)
+    dead = next(task for task in oops.tasks if task.state == "X")
+    log = oops.by_name["access.log"].lock
+    assert log.owners == [dead]
+    assert dead.held == [log]
+    followers = [task for task in oops.tasks if task.waits_for is log]
+    assert len(followers) > 20
+    assert {task.state for task in followers} == {"D"}
+    assert ending.kind == "hung"
+    assert sum("of a dead task" in text for text in ending.stuck) == len(followers)
+    assert events(oops) == ["page_fault"]
+    assert "hung_task" in events(hang)
+
+
+def test_a_leaked_spinlock_hangs_the_next_cpu() -> None:
+    it = boot("micro.workload=database", *OFF, faults=("null_deref@submit_bio:3",))
+    ending = it.run(30.0)
+    assert events(it)[0] == "null_deref"
+    assert it.armed["submit_bio"].leaked[0].kind is Kind.SPINLOCK_IRQ
+    assert ending.kind == "hung"
+    assert any(text.startswith("CPU") for text in ending.stuck)
 
 
 def test_who_waits_for_a_dead_journal_waits_for_ever() -> None:
@@ -88,6 +194,15 @@ def test_who_waits_for_a_dead_journal_waits_for_ever() -> None:
     assert waiting
     assert ending.kind == "hung"
     assert sum("of dead jbd2" in text for text in ending.stuck) == len(waiting)
+
+
+def test_two_renames_in_the_wrong_order_deadlock() -> None:
+    it = boot("micro.workload=file-server", "micro.load=1", faults=("lock_inversion:2",))
+    ending = it.run(20.0)
+    assert ending.kind == "hung"
+    (circle,) = deadlocks(it.tasks)
+    assert circle.startswith("nfsd[")
+    assert circle in ending.stuck
 
 
 def test_nobody_waits_for_himself() -> None:
@@ -103,6 +218,42 @@ def test_nobody_waits_for_himself() -> None:
 REPLICATIONS = 200
 
 
+def test_a_soft_lockup_is_seen_in_time() -> None:
+    latencies = []
+    for replication in range(REPLICATIONS):
+        it = boot(
+            "micro.workload=idle", "kernel.softlockup_panic=1", faults=("soft_lockup@pid1:1",), replication=replication
+        )
+        ending = it.run(60.0)
+        assert ending.kind == "panicked"
+        assert ending.decision is not None
+        latency = next(d for d in ending.decision.detections if d.detector == "soft_lockup").panic_latency
+        assert (latency.low_s, latency.high_s) == (20.0, 26.0)
+        took = ending.impact.detect_s
+        assert latency.low_s <= took <= latency.high_s
+        assert took == pytest.approx((ending.at_ns - ending.struck_ns) / 1e9)
+        latencies.append(took)
+    assert max(latencies) - min(latencies) > 4.0
+
+
+def test_a_hung_task_is_seen_in_time() -> None:
+    """At the second scan at the latest; when that is, follows from when the task fell asleep."""
+    latencies = []
+    for replication in range(REPLICATIONS):
+        it = boot(
+            "micro.workload=idle", "kernel.hung_task_panic=1", "kernel.hung_task_timeout_secs=5",
+            faults=(f"hung_task@pid1:{1 + replication % 9}",), replication=replication,
+        )  # fmt: skip
+        ending = it.run(40.0)
+        assert ending.kind == "panicked"
+        assert ending.decision is not None
+        latency = DETECTORS["hung_task"].latency(ending.decision.strike)
+        assert (latency.low_s, latency.high_s) == (5.0, 10.0)
+        assert latency.low_s <= ending.impact.detect_s <= latency.high_s
+        latencies.append(ending.impact.detect_s)
+    assert max(latencies) - min(latencies) > 3.0
+
+
 # ---------------------------------------------------------------- out of memory
 
 THIRSTY = ("micro.workload=build-farm", "host.memory=3 GiB", "micro.memory.leak=300")
@@ -110,6 +261,27 @@ THIRSTY = ("micro.workload=build-farm", "host.memory=3 GiB", "micro.memory.leak=
 
 def killed(it: Boot) -> list[str]:
     return [task.process.comm for task in it.tasks if task.process.is_dying]
+
+
+def test_the_oom_killer_takes_the_worst() -> None:
+    it = boot(*THIRSTY)
+    assert it.run(25.0).kind == "survived"
+    assert killed(it)[0] == "leaky"
+    assert events(it)[0] == "oom"
+    assert it.pager.oom_kills == 1
+
+
+def test_or_whoever_asks() -> None:
+    it = boot(*THIRSTY, "vm.oom_kill_allocating_task=1")
+    it.run(25.0)
+    assert "cc1" in killed(it)
+
+
+def test_or_the_machine() -> None:
+    ending = boot(*THIRSTY, "vm.panic_on_oom=1").run(25.0)
+    assert ending.kind == "panicked"
+    assert ending.decision is not None
+    assert ending.decision.message.startswith("Out of memory: system-wide panic_on_oom")
 
 
 def test_swap_gives_page_tables_back() -> None:
@@ -170,6 +342,43 @@ def test_a_lost_command_costs_half_a_minute(kind: str) -> None:
     assert 30.0 <= it.nic.worst_ns / 1e9 <= 30.5
 
 
+@pytest.mark.parametrize("kind", ["nvme", "scsi"])
+@pytest.mark.parametrize(
+    ("mount", "ends_as"),
+    [
+        (("micro.disk.errors=continue",), "goes on"),
+        (("micro.disk.errors=remount-ro",), "read-only"),
+        (("micro.disk.errors=panic",), "panicked"),
+        (("micro.disk.file_system=xfs", "micro.disk.errors=panic"), "read-only"),
+    ],
+)
+def test_a_dying_disk(kind: str, mount: tuple[str, ...], ends_as: str) -> None:
+    it = boot("micro.workload=database", f"micro.disk.kind={kind}", *mount, faults=("disk_dies:20",))
+    struck = None
+    while struck is None or it.clock.now < struck + 10**9:
+        it.clock.play(it.clock.now + 10_000_000)
+        struck = struck or (it.clock.now if any(r.due_ns - r.began_ns == 30 * 10**9 for r in it.disk.busy) else None)
+    assert not it.disk.is_offline
+    expected = command_fails("nvme" if kind == "nvme" else "scsi", aborts_work=False).waits_s
+    it.clock.play(struck + math.floor((expected - 0.1) * 1e9))
+    assert not it.disk.is_offline
+    it.clock.play(struck + math.ceil((expected + 1.0) * 1e9))
+    assert it.disk.is_offline
+    ending = it.run(150.0)
+    assert it.disk.failed > 0
+    assert any("I/O error" in line for line in lines(it))
+    assert ending.kind == ("panicked" if ends_as == "panicked" else "survived")
+    assert it.files.is_read_only == (ends_as == "read-only")
+    assert f"{it.disk.name} is offline" in ending.damage
+    if ends_as != "panicked":
+        assert it.failed_calls > 0, "EIO or EROFS"
+        assert it.disk.in_flight == 0
+        assert not [task for task in it.tasks if task.state == "D"], "nobody waits for it any more"
+    if ends_as == "panicked":
+        assert ending.decision is not None
+        assert ending.decision.rule == "errors_panic"
+
+
 def test_a_fsync_behind_a_failed_commit_fails_at_once() -> None:
     """errors=continue: the waiters of the failed commit hear of it; nobody runs in circles."""
     it = boot("micro.workload=database", "micro.disk.errors=continue", "micro.load=0.1", faults=("disk_dies:20",))
@@ -187,6 +396,13 @@ def test_what_the_disk_did_not_take_is_not_durable() -> None:
     assert wal.acked <= wal.durable < wal.written
 
 
+def test_a_bad_sector_is_an_error_of_one_read() -> None:
+    it = boot("micro.workload=database", faults=("bad_sector:5",))
+    assert it.run(20.0).kind == "survived"
+    assert (it.disk.failed, it.failed_calls, it.disk.timeouts) == (1, 1, 0)
+    assert any("critical medium error" in line for line in lines(it))
+
+
 def test_an_armed_point_makes_no_difference_to_the_page_cache() -> None:
     """One draw decides whether a page is there, armed or not."""
     plain, armed = boot("micro.workload=database"), boot("micro.workload=database", faults=("kasan:1000000",))
@@ -199,3 +415,28 @@ def test_an_armed_point_makes_no_difference_to_the_page_cache() -> None:
 
 
 # ---------------------------------------------------------------- the network card
+
+
+@pytest.mark.parametrize("release", ["5.14", "6.12"])
+def test_a_hanging_network_card_comes_back(release: str) -> None:
+    """TX watchdog after 5 s, link down, link up; no knob makes it a panic today."""
+    knobs = ON if release == "6.12" else OFF
+    it = boot("micro.workload=web-server", f"linux.release={release}", *knobs, faults=("nic_hang:30",))
+    while not it.nic.is_hung:
+        it.clock.play(it.clock.now + 1_000_000)
+    struck, before = it.clock.now, it.nic.completed
+    it.clock.play(struck + 4_990_000_000)
+    assert it.nic.completed == before
+    assert it.console == []
+    it.clock.play(struck + 5_000_000_000)
+    assert not it.nic.is_up
+    assert "NETDEV WATCHDOG" in lines(it)[0]
+    assert "down" in lines(it)[1].lower()
+    ending = it.run(40.0)
+    up = it.console[-1]
+    assert "up" in up.lines[0].lower()
+    assert 1.0 <= (up.at_ns - it.console[1].at_ns) / 1e9 <= 10.0
+    assert ending.kind == "survived"
+    assert it.nic.resets == 1
+    assert it.nic.completed > before
+    assert not it.nic.sending

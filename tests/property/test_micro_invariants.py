@@ -134,6 +134,72 @@ def test_nothing_is_lost_at_any_stop(scenario: Scenario, faults: list[tuple[str,
         check(it)
 
 
+@settings(max_examples=25)
+@given(scenarios(), st.sampled_from(sorted(FAULTS)), st.integers(1, 100))
+def test_nothing_happens_after_the_end(scenario: Scenario, fault: str, nth: int) -> None:
+    it = boot(scenario, f"{fault}:{nth}")
+    ending = it.run(0.5)
+    before = state(it)
+    assert ending.kind in ("survived", "panicked", "hung")
+    assert (ending.decision is not None and ending.decision.panics) == (ending.kind == "panicked")
+    assert (ending.kind == "hung") == (bool(ending.stuck) and ending.kind != "panicked")
+    assert ending.struck_ns <= ending.at_ns == it.clock.now
+    if ending.kind == "panicked":
+        it.clock.play(2 * 10**9)
+        assert state(it) == before
+    assert it.run(2.0) is ending
+
+
+@settings(max_examples=20)
+@given(scenarios(), st.sampled_from(sorted(FAULTS)))
+def test_one_seed_is_one_story(scenario: Scenario, fault: str) -> None:
+    first, second = boot(scenario, f"{fault}:30"), boot(scenario, f"{fault}:30")
+    endings: list[Ending] = [first.run(0.4), second.run(0.4)]
+    assert endings[0] == endings[1]
+    assert first.console == second.console
+    assert state(first) == state(second)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_another_replication_is_another_story(workload: str) -> None:
+    scenario = load("rack-server", (f"micro.workload={workload}", "host.cpus=2")).scenario
+    first, second = boot(scenario), boot(scenario, replication=1)
+    first.run(1.5)
+    second.run(1.5)
+    assert state(first) != state(second)
+
+
+@settings(max_examples=20)
+@given(scenarios(), st.sampled_from(sorted(FAULTS)))
+def test_a_longer_run_only_adds(scenario: Scenario, fault: str) -> None:
+    """A run to 0.3 s and on to 0.6 s is the run to 0.6 s; its console begins with that of the short one."""
+    short, long = boot(scenario, f"{fault}:40"), boot(scenario, f"{fault}:40")
+    short.clock.play(300_000_000)
+    before = told(short)
+    long.clock.play(600_000_000)
+    assert told(long)[: len(before)] == before
+    short.clock.play(600_000_000)
+    assert state(short) == state(long)
+
+
+@settings(max_examples=20)
+@given(scenarios(faulty=False))
+def test_what_cannot_happen_changes_nothing(scenario: Scenario) -> None:
+    """Probability 0, and one so small that it never comes true: the same path, bit for bit."""
+    micro = scenario.micro
+    assert micro is not None
+    rare = micro.model_copy(
+        update={
+            "disk": micro.disk.model_copy(update={"lost": 1e-15, "medium": 1e-15, "abort_works": 0.3}),
+            "nic": micro.nic.model_copy(update={"hang": 1e-15, "drop": 1e-15}),
+        }
+    )
+    never, hardly = boot(scenario), boot(scenario.model_copy(update={"micro": rare}))
+    never.run(0.4)
+    hardly.run(0.4)
+    assert state(never) == state(hardly)
+
+
 @settings(max_examples=40)
 @given(scenarios(faulty=False), st.sampled_from(STEADY))
 def test_an_armed_fault_changes_nothing_before_it_strikes(scenario: Scenario, fault: str) -> None:
@@ -141,6 +207,19 @@ def test_an_armed_fault_changes_nothing_before_it_strikes(scenario: Scenario, fa
     plain.run(0.4)
     armed.run(0.4)
     assert without_steps(plain) == without_steps(armed)
+
+
+@settings(max_examples=25)
+@given(scenarios(faulty=False), st.sampled_from(STRIKING), st.integers(1, 300))
+def test_a_fault_changes_nothing_before_its_pass(scenario: Scenario, fault: str, nth: int) -> None:
+    """Up to the moment at which it strikes, the two boots are one."""
+    struck = boot(scenario, f"{fault}:{nth}")
+    struck.run(0.4)
+    before = max(0, (struck.oops.struck_ns or 400_000_000) - 1)
+    plain, again = boot(scenario), boot(scenario, f"{fault}:{nth}")
+    plain.clock.play(before)
+    again.clock.play(before)
+    assert without_steps(plain) == without_steps(again)
 
 
 @pytest.mark.parametrize("fault", LOOPS)
