@@ -6,6 +6,7 @@ equation, the variance of an additive functional grows by E[(g(after) - g(before
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -412,7 +413,7 @@ def test_the_base_slice_bounds_a_run_while_others_wait(release: Release, cpus: i
         task(on, tid, hog(runs if tid % cpus == 0 else None))
     on.clock.play(10**9)
     longest = length = 0
-    for (_, before), (_, who) in zip(runs, runs[1:], strict=False):
+    for (_, before), (_, who) in itertools.pairwise(runs):
         length = length + PIECE if who == before else PIECE
         longest = max(longest, length)
     assert on.slice_ns <= longest < on.slice_ns + PIECE

@@ -125,7 +125,7 @@ def check(boot: Boot) -> None:
     assert min(boot.impact().pages.values()) >= 0.0
 
 
-@settings(max_examples=60)
+@settings(max_examples=50)
 @given(scenarios(), st.lists(st.tuples(st.sampled_from(sorted(FAULTS)), st.integers(1, 400)), max_size=2))
 def test_nothing_is_lost_at_any_stop(scenario: Scenario, faults: list[tuple[str, int]]) -> None:
     it = boot(scenario, *(f"{name}:{nth}" for name, nth in faults))
@@ -206,6 +206,17 @@ def test_an_armed_fault_changes_nothing_before_it_strikes(scenario: Scenario, fa
     plain, armed = boot(scenario), boot(scenario, f"{fault}:1000000000")
     plain.run(0.4)
     armed.run(0.4)
+    assert without_steps(plain) == without_steps(armed)
+
+
+@pytest.mark.parametrize(("workload", "load_"), [("web-server", 8), ("database", 4), ("file-server", 8)])
+def test_nor_on_a_busy_machine(workload: str, load_: int) -> None:
+    """Where interrupts fall into system calls, and a reply meets a queue of others."""
+    overrides = (f"micro.workload={workload}", f"micro.load={load_}", "host.cpus=2", "linux.cmdline=quiet")
+    scenario = load("rack-server", overrides).scenario
+    plain, armed = boot(scenario), boot(scenario, "ubsan:1000000000")
+    plain.run(0.3)
+    armed.run(0.3)
     assert without_steps(plain) == without_steps(armed)
 
 
