@@ -212,8 +212,10 @@ class BlockDevice:
         request.tries += 1
         abort = self._rules.ladder[0]
         self._log([self._timeout_line(request)])
-        works = self.ladder.abort_works()
-        self.clock.after(to_ns(abort.lasts_s), lambda: self._retry(request) if works else self._recover(request))
+        if self.ladder.abort_works():
+            self.clock.after(to_ns(min(ABORT_S, abort.lasts_s)), lambda: self._retry(request))
+        else:
+            self.clock.after(to_ns(abort.lasts_s), lambda: self._recover(request))
 
     def _timeout_line(self, request: Request, *, aborted: bool = False) -> str:
         age_s = round(to_s(self.clock.now - request.began_ns))
@@ -268,5 +270,7 @@ class BlockDevice:
             self._fail(waiting, "I/O")
 
 
+ABORT_S = 0.01
+"""An abort that works: SCSI asks for it after HZ/100 (drivers/scsi/scsi_error.c); NVMe answers at once."""
 RESET_S = 0.5
 """A controller reset at the least: NVMe disables, enables and identifies again (CAP.TO is in units of 500 ms)."""

@@ -18,7 +18,7 @@ from ksim.micro.clock import Alarm
 from ksim.micro.cpu import Scheduler
 from ksim.micro.filesystem import File, FileSystem
 from ksim.micro.netdev import NetDevice, Socket
-from ksim.micro.pager import Memory, Pager
+from ksim.micro.pager import PAGE_TABLE, Memory, Pager
 from ksim.micro.programs import Workload
 from ksim.micro.strike import Trigger
 from ksim.micro.syscall import Syscalls
@@ -156,7 +156,7 @@ def _workload(boot: Boot, workload: Workload) -> None:
     processes = workload.processes or 2 * len(boot.scheduler.cpus)
     rss = workload.rss * boot.scenario.host.memory if workload.rss < 1.0 else workload.rss
     pages = round(rss / PAGE_BYTES)
-    needed = processes * (pages + pages // 512) + boot.pager.high + memory.kernel + memory.reserved
+    needed = processes * (pages + pages // PAGE_TABLE) + boot.pager.high + memory.kernel + memory.reserved
     if needed > memory.total:
         raise ScenarioError(
             f"micro.workload: {workload.name} needs {needed * PAGE_BYTES / 2**30:.3g} GiB with the kernel and its "
@@ -185,10 +185,10 @@ def _start(boot: Boot, process: Process) -> None:
     threads, pages = process.size
     memory = boot.pager.memory
     pages = max(0, min(pages, memory.free - boot.pager.high))
-    process.anon = pages
+    process.anon, process.tables = pages, pages // PAGE_TABLE
     memory.anon += pages
-    memory.tables += pages // 512
-    memory.free -= pages + pages // 512
+    memory.tables += process.tables
+    memory.free -= pages + process.tables
     boot.pager.processes.append(process)
     for _ in range(threads):
         boot.spawn(process.comm, process.program, process)

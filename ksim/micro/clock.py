@@ -114,6 +114,10 @@ class Alarm(Event):
         self.happens = happens
         self._clock, self._heap, self._number = clock, clock._queue, clock._eid.__next__
 
+    def silence(self) -> None:
+        """Whoever waits for it waits for ever."""
+        self.happens = _nothing
+
     def ring(self, delay_ns: int) -> Alarm:
         """Rings ``delay_ns`` from now; so does whoever puts it into the queue himself, as a CPU does for each task."""
         number = self._number

@@ -22,7 +22,7 @@ def page_classes(boot: Boot) -> dict[str, float]:
     zero = round(memory.anon * boot.micro.memory.zero)
     counts = {
         "zero": zero,
-        "cache": memory.cache - memory.private,
+        "cache": memory.cache - memory.private + memory.reading,
         "private_cache": memory.private,
         "user": memory.anon - zero,
         "free": memory.free,
@@ -63,7 +63,7 @@ def oom_victim(boot: Boot, task: Task | None) -> Process | None:
             process.comm,
             process.anon + process.shared,
             process.swapped,
-            process.anon // 512,
+            process.tables,
             process.oom_score_adj,
             is_init=process.kind is TaskKind.INIT,
             is_dying=process.is_dying and process.anon > 0,

@@ -24,6 +24,8 @@ from ksim.units import to_ns
 JOURNAL_COMMIT_S = 5
 """JBD2_DEFAULT_MAX_COMMIT_AGE, include/linux/jbd2.h."""
 READAHEAD = int(READAHEAD_BYTES.value) // PAGE_BYTES
+COMMIT = "jbd2_log_wait_commit"
+"""What a task waits for in fsync(), when its data are on disk already."""
 WRITE_PAGES = 256  # of one request: 1 MiB
 _EXPIRE_NS, _WRITEBACK_NS = to_ns(DIRTY_EXPIRE_S.value), to_ns(DIRTY_WRITEBACK_S.value)
 _COMMIT_NS = to_ns(JOURNAL_COMMIT_S)
@@ -34,6 +36,8 @@ class File:
 
     ``skew``: how uneven the use is; a read finds its page in memory with probability (cached / pages) ** skew.
     ``written``, ``durable``, ``acked``: pages written so far, of these on disk, and of these promised by fsync.
+    ``lost``: pages that the disk did not take; they are clean afterwards, and the next fsync says so, once (``told``).
+    ``written`` = ``durable`` + ``lost`` + ``dirty`` at all times.
     """
 
     def __init__(self, name: str, pages: int, skew: float = 1.0) -> None:
@@ -41,7 +45,7 @@ class File:
         self._cached = self.dirty = self.flying = 0
         self.hit = 1.0 if pages == 0 else 0.0**skew
         self.batches: deque[list[int]] = deque()
-        self.written = self.durable = self.acked = 0
+        self.written = self.durable = self.acked = self.lost = self.told = 0
         self.lock = Lock(f"inode of {name}", Kind.RWSEM)
 
     @property
@@ -80,7 +84,7 @@ class FileSystem:
         self.files: list[File] = []
         self.is_read_only = False
         self.journal = Lock("j_checkpoint_mutex", Kind.MUTEX)
-        self.running_tid, self.committed_tid = 1, 0
+        self.running_tid, self.committed_tid, self.failed_tid = 1, 0, 0
         self.has_updates = False
         self._committed: list[Task] = []
         self._throttled: list[Task] = []
@@ -106,6 +110,8 @@ class FileSystem:
         wanted = max(pages, min(READAHEAD, file.pages - file.cached))
         if not self.pager.take(wanted) and not (yield from self.pager.allocate(task, wanted)):
             return False
+        memory = self.pager.memory
+        memory.reading += wanted
         if "submit_bio" in self._armed:
             yield from self._pass_by("submit_bio", task)
         request = self._new_request("read", wanted, lambda request: task.wake())
@@ -113,13 +119,14 @@ class FileSystem:
         while not request.is_over:
             yield task.sleep("D", request)
         task.waits_for = None
+        memory.reading -= wanted
         if request.failed:
             self.eio += 1
             self.pager.give_back(wanted)
             return False
         grown = min(wanted, file.pages - file.cached)
         file.cached += grown
-        self.pager.memory.cache += grown
+        memory.cache += grown
         if grown < wanted:
             self.pager.give_back(wanted - grown)
         return True
@@ -151,15 +158,19 @@ class FileSystem:
             batches.append([now, more])
 
     def grown(self, file: File, pages: int) -> None:
-        """The new pages of a write are in the cache."""
-        file.cached += pages
-        self.pager.memory.cache += pages
+        """The new pages of a write are in the cache, unless a reader was there first."""
+        grown = min(pages, file.pages - file.cached)
+        file.cached += grown
+        self.pager.memory.cache += grown
+        if grown < pages:
+            self.pager.give_back(pages - grown)
 
     def balance(self, task: Task) -> Generator[Any, Any, None]:
         """balance_dirty_pages(): above the background limit the flusher wakes up, above the hard one writers wait."""
         background, hard = self.pager.dirty_limits()
-        if self.pager.memory.dirty > background and self.flusher is not None:
-            self.flusher.wake()
+        flusher = self.flusher
+        if self.pager.memory.dirty > background and flusher is not None and flusher.state == "S":
+            flusher.wake()
         while self.pager.memory.dirty > hard and not self.is_read_only and not task.is_killed:
             self._throttled.append(task)
             yield task.sleep("D", "balance_dirty_pages")
@@ -169,22 +180,23 @@ class FileSystem:
         """fsync(): all that was written so far is on disk, and the journal says so. False: EIO."""
         goal = file.written
         ok = yield from self._write(task, file, file.dirty - file.flying)
-        while ok and file.durable < goal and not self.is_read_only:  # somebody else's writeback is under way
+        while ok and file.durable + file.lost < goal and not self.is_read_only:  # others are writing it
             self._throttled.append(task)
             yield task.sleep("D", "writeback")
         task.waits_for = None
-        if not ok or self.is_read_only:
+        is_told, file.told = file.told == file.lost, file.lost
+        if not ok or not is_told or self.is_read_only:
             return False
         tid = self.running_tid if self.has_updates else self.running_tid - 1  # the latter may be on its way
-        while self.committed_tid < tid and not self.is_read_only:
+        while max(self.committed_tid, self.failed_tid) < tid and not self.is_read_only:
             self._committed.append(task)
             if self.jbd2 is not None and self.jbd2.state == "S":
                 self.jbd2.wake()
-            yield task.sleep("D", "jbd2_log_wait_commit")
+            yield task.sleep("D", COMMIT)
         task.waits_for = None
-        if self.is_read_only:
+        if self.is_read_only or self.committed_tid < tid:
             return False
-        file.acked = max(file.acked, goal)
+        file.acked = max(file.acked, goal - file.lost)
         return True
 
     # ---------------------------------------------------------------- writeback
@@ -197,7 +209,7 @@ class FileSystem:
             nonlocal left, failed
             left -= 1
             failed = failed or request.failed
-            self._written(file, request.pages)
+            self._written(file, request.pages, request.failed)
             if not left:
                 task.wake()
 
@@ -216,10 +228,13 @@ class FileSystem:
             self.eio += 1
         return not failed
 
-    def _written(self, file: File, pages: int) -> None:
+    def _written(self, file: File, pages: int, failed: bool) -> None:
         file.flying -= pages
         file.dirty -= pages
-        file.durable += pages
+        if failed:
+            file.lost += pages
+        else:
+            file.durable += pages
         self.pager.memory.dirty -= pages
         while pages and file.batches:
             oldest = file.batches[0]
@@ -280,6 +295,7 @@ class FileSystem:
                 task.waits_for = None
                 if request.failed:
                     self.eio += 1
+                    self.failed_tid = tid  # jbd2_log_wait_commit() of those who wait for it returns -EIO
                     self._on_error(after_eio(self.kind, "log" if self.kind == "xfs" else "metadata").event)
                     break
             else:

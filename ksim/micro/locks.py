@@ -63,6 +63,7 @@ class Lock:
         while self.queue and not (self.owners and not (self.is_shared and self.queue[0][1])):
             waiter, shared = self.queue.popleft()
             self._give(waiter, shared)
+            waiter.waits_for = None  # it has the lock, although it has not run yet
             if self.kind.spins:
                 waiter.alarm.ring(0)
             else:

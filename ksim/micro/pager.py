@@ -45,7 +45,8 @@ class Memory:
     """How many pages hold what; the classes always add up to ``total``.
 
     ``kernel``: image, page structs and slab, never reclaimed here. ``private``: pages of the cache that carry the file
-    system's buffers, as written ones do. ``dirty`` includes what is being written back.
+    system's buffers, as written ones do. ``dirty`` includes what is being written back. ``reading``: pages of the
+    cache that wait for the disk, locked, and belong to no file here yet.
     """
 
     total: int
@@ -53,6 +54,7 @@ class Memory:
     kernel: int
     free: int = 0
     cache: int = 0
+    reading: int = 0
     anon: int = 0
     tables: int = 0
     dirty: int = 0
@@ -62,7 +64,8 @@ class Memory:
 
     def check(self) -> int:
         """What is missing from the sum of all classes: 0, or pages were lost."""
-        return self.total - (self.reserved + self.kernel + self.free + self.cache + self.anon + self.tables)
+        held = self.cache + self.reading + self.anon + self.tables
+        return self.total - (self.reserved + self.kernel + self.free + held)
 
 
 class Pager:
@@ -137,8 +140,11 @@ class Pager:
                 fruitless = 0
             if not freed:
                 self._starving.append(task)
-                self.clock.after(CONGESTION_NS, task.wake)
+                timer = self.clock.after(CONGESTION_NS, task.wake)
                 yield task.sleep("D", "memory")
+                timer.cancel()  # or it would wake the task out of another sleep
+                if task in self._starving:
+                    self._starving.remove(task)
                 task.waits_for = None
         return False
 
@@ -157,7 +163,7 @@ class Pager:
             some = min(pages, max(BATCH, self.memory.free - self.high))
             pages -= some
             if not self.populate(process, some):
-                tables = (process.anon + some) // PAGE_TABLE - process.anon // PAGE_TABLE
+                tables = self._more_tables(process, some)
                 if not (yield from self.allocate(task, some + tables)):
                     return False
                 self.minor_faults += some
@@ -167,7 +173,7 @@ class Pager:
 
     def populate(self, process: Process, pages: int) -> bool:
         """The fast path of ``touch``, all but its time. False: memory is short, nothing was done."""
-        tables = (process.anon + pages) // PAGE_TABLE - process.anon // PAGE_TABLE
+        tables = self._more_tables(process, pages)
         if not self.take(pages + tables):
             return False
         self.minor_faults += pages
@@ -178,6 +184,11 @@ class Pager:
         self.memory.anon += pages
         self.memory.tables += tables
         process.anon += pages
+        process.tables += tables
+
+    def _more_tables(self, process: Process, pages: int) -> int:
+        """Pages of page tables that so many more pages of memory need."""
+        return max(0, (process.anon + process.swapped + pages) // PAGE_TABLE - process.tables)
 
     def revisit(self, task: Task, pages: int) -> Generator[Any, Any, bool]:
         """Use of pages that the process has had before: those in swap are read again, a cluster at a time."""
@@ -204,7 +215,7 @@ class Pager:
 
     def release(self, process: Process) -> None:
         """exit_mm(): all memory of a process is free."""
-        tables = process.anon // PAGE_TABLE
+        tables, process.tables = process.tables, 0
         pages, process.anon = process.anon, 0
         self.memory.anon -= pages
         self.memory.tables -= tables
@@ -285,8 +296,9 @@ class Pager:
                 wanted = self.swap_out(goal * self._anon_share() // 200 if freed else goal)
                 hopeless = 0 if freed else hopeless + 1
                 if not freed or wanted:
-                    self.clock.after(CONGESTION_NS, task.wake)
+                    timer = self.clock.after(CONGESTION_NS, task.wake)
                     yield task.sleep("S", "kswapd_wait")
+                    timer.cancel()
 
     def reap_later(self, process: Process) -> None:
         """The OOM reaper: two seconds after the kill the victim's memory is free, whatever the victim does."""

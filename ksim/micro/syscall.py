@@ -53,10 +53,11 @@ class Syscalls:
         self.count += 1
         draw, pages = self._draw, -(-size // PAGE_BYTES)
         cost_ns = self._cost_ns + pages * COPY_PAGE_NS
-        if draw() < file.hit and not self._armed:
+        is_cached = draw() < file.hit
+        if is_cached and not self._armed:
             task.result = True
             return task.cpu.kernel(task, cost_ns)
-        return task.enter(self._reads(task, file, pages, cost_ns))
+        return task.enter(self._reads(task, file, pages, cost_ns, is_cached))
 
     def write(self, task: Task, file: File, size: int) -> Alarm:
         """``size`` bytes into the page cache, the inode locked; waits where too much is dirty.
@@ -129,12 +130,12 @@ class Syscalls:
         yield from self._boot.pass_by(point, task)
         yield task.cpu.kernel(task, self._cost_ns)
 
-    def _reads(self, task: Task, file: File, pages: int, cost_ns: int) -> Generator[Any, Any, bool]:
+    def _reads(self, task: Task, file: File, pages: int, cost_ns: int, is_cached: bool) -> Generator[Any, Any, bool]:
         for point in ("do_syscall_64", "vfs_read"):
             if point in self._armed:
                 yield from self._boot.pass_by(point, task)
         yield task.cpu.kernel(task, cost_ns)
-        if self._draw() < file.hit:
+        if is_cached:
             return True
         return (yield from self._boot.files.miss(task, file, pages))
 
@@ -211,6 +212,11 @@ class Syscalls:
         for point in ("do_syscall_64", "dev_queue_xmit"):
             if point in self._armed:
                 yield from self._boot.pass_by(point, task)
+        if nic.has_room():  # as in send(): an armed point changes nothing before it strikes
+            nic.send(call, size, cost_ns)
+            task.serves = None
+            yield task.cpu.kernel(task, cost_ns)
+            return
         yield task.cpu.kernel(task, cost_ns)
         while not nic.has_room():
             nic.wait_for_room(task)

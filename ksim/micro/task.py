@@ -34,7 +34,8 @@ class Oopsed(Exception):
 class Process:
     """What the threads of one program share: memory in pages, and who may be killed for it.
 
-    ``anon``: resident anonymous pages; ``swapped``: in swap; ``shared``: mapped file pages.
+    ``anon``: resident anonymous pages; ``swapped``: in swap; ``tables``: page tables for both; ``shared``: mapped file
+    pages.
     ``restarts``: systemd starts it again, as ``program`` in ``size`` (threads and pages), when it is killed.
     """
 
@@ -44,6 +45,7 @@ class Process:
     oom_score_adj: int = 0
     anon: int = 0
     swapped: int = 0
+    tables: int = 0
     shared: int = 0
     threads: list[Task] = field(default_factory=list)
     is_dying: bool = False

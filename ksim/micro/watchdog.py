@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ksim.linux.detectors import Detection
 from ksim.linux.escalation import Decision
 from ksim.micro.cpu import CPU
+from ksim.micro.filesystem import COMMIT
 from ksim.micro.locks import Lock, deadlocks
 from ksim.micro.task import Task
 from ksim.units import to_ns
@@ -45,9 +46,9 @@ class Watchdog:
         everywhere = decision.strike.event.name == "all_cpus_hang"
         for lost in self._boot.scheduler.cpus if everywhere else [cpu]:
             lost.is_lost = True
-            if lost.current is not None:  # whatever it had in hand, it never gets on with it
-                lost.current.alarm.callbacks = ()  # type: ignore[assignment]
+            if lost.current is not None:  # an interrupt that never ends: who was interrupted does not go on either
                 lost.current.is_stuck = True
+                lost.current.alarm.silence()
             self._boot.scheduler.idle.pop(lost.number, None)
         u = self._draw()
         for found in decision.detections:
@@ -100,4 +101,7 @@ class Watchdog:
             for task in boot.tasks
             if isinstance(task.waits_for, Lock) and any(owner.state == "X" for owner in task.waits_for.owners)
         ]
+        jbd2 = boot.files.jbd2
+        if jbd2 is not None and jbd2.state == "X":  # nobody else will ever commit
+            found += [f"{t} waits for a commit of dead {jbd2}" for t in boot.tasks if t.waits_for == COMMIT]
         return tuple(found + deadlocks(boot.tasks))
