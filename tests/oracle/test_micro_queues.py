@@ -301,6 +301,18 @@ def test_breakdowns_in_service_only() -> None:
     check(station.settled(2_000.0), 100_000.0, Q, number.astype(float), lam, lam * (queued + completion))
 
 
+def test_service_is_resumed_where_it_was_interrupted() -> None:
+    """To the ns, which the means above would hardly notice: outages that overlap count once."""
+    station = Station(1e-9, lambda rng, n: np.full(n, 10.0), seed=11)
+    done: list[int] = []
+    for _ in range(2):
+        station.disk.submit(Request(station.clock, "read", 1, lambda request: done.append(station.clock.now // UNIT)))
+    for at, lasts in ((4, 3), (5, 2), (6, 6), (25, 1)):  # down from 4 to 12, and from 25 to 26
+        station.clock.after(at * UNIT, lambda lasts=lasts: station.disk.freeze(lasts * UNIT))
+    station.clock.play(100 * UNIT)
+    assert done == [18, 29]
+
+
 # ---------------------------------------------------------------- the wire
 
 
