@@ -65,13 +65,22 @@ def _nothing(_: Request) -> None:
 
 @dataclass(slots=True)
 class Ladder:
-    """How this device fails: per command the chance to get no answer (``lost``) or a bad sector (``medium``), and the
-    chance that an abort, and each reset after it, helps."""
+    """How this device fails.
+
+    Per command the chance to get no answer (``lost``), and to end with EIO: a read at a bad sector (``medium``), a
+    write, a flush; and the chance that an abort, and each reset after it, helps.
+    """
 
     lost: Trigger
     medium: Trigger
     abort_works: Callable[[], bool]
     reset_works: Callable[[], bool]
+    write_error: Trigger | None = None
+    flush_error: Trigger | None = None
+
+    def errors(self, op: Op) -> Trigger | None:
+        """What may make an answered command an error."""
+        return self.medium if op == "read" else self.write_error if op == "write" else self.flush_error
 
 
 class BlockDevice:
@@ -177,8 +186,9 @@ class BlockDevice:
             self._on_irq()
         del self.busy[request]
         self.busy_ns += now - request.began_ns
-        if request.op == "read" and self.ladder.medium.due():
-            self._fail(request, "critical medium")
+        errors = self.ladder.errors(request.op)
+        if errors is not None and errors.due():
+            self._fail(request, "critical medium" if request.op == "read" else "I/O")
         else:
             self.completed += 1
             request.is_over = True

@@ -92,6 +92,7 @@ def hardware(boot: Boot) -> None:
         on_irq=boot.passes_irq,
         armed=boot.armed,
         release=boot.linux.release,
+        warns=boot.tx_timeout_warns,
     )
     boot.sys = Syscalls(boot)
     if boot.recorder is not None:
@@ -106,6 +107,8 @@ def _disk(boot: Boot) -> BlockDevice:
         Trigger(uniform("disk medium"), p=disk.medium),
         lambda: abort() < disk.abort_works,
         lambda: reset() < disk.reset_works,
+        Trigger(uniform("disk write error"), p=disk.write_error),
+        Trigger(uniform("disk flush error"), p=disk.flush_error),
     )
     return BlockDevice(
         boot.clock,

@@ -15,7 +15,7 @@ from ksim.chance.distributions import Law
 from ksim.chance.portable import Array
 from ksim.chance.streams import Stream
 from ksim.linux.escalation import Decision
-from ksim.linux.vocabulary import TaskKind
+from ksim.linux.vocabulary import Context, TaskKind
 from ksim.micro import build, crash
 from ksim.micro.blkdev import BlockDevice, Request
 from ksim.micro.causes import Asked
@@ -239,6 +239,11 @@ class Boot:
     def log(self, lines: list[str]) -> None:
         """Lines of a driver on the console."""
         self.console.append(Entry(self.clock.now, 0, tuple(lines)))
+
+    def tx_timeout_warns(self) -> None:
+        """The TX watchdog of older kernels: a WARN in a timer, so taint W, and a panic under panic_on_warn."""
+        self.oops.struck_ns = self.clock.now
+        self.oops.carry_out(self.oops.decide("warn", None, context=Context.SOFTIRQ), 0)
 
     def file_system_error(self, event: str) -> None:
         """The disk let the file system down."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ksim.linux.console import devices
-from ksim.linux.netdev import NAPI_WEIGHT, Driver
+from ksim.linux.netdev import NAPI_WEIGHT, Driver, watchdog_warns
 from ksim.linux.vocabulary import Release
 from ksim.micro.clock import Alarm, Clock
 from ksim.micro.strike import Trigger
@@ -71,6 +71,7 @@ class Socket:
 
 class NetDevice:
     """A network card. ``byte_ns``: time on the wire; ``hang``: per packet sent; ``drop``: per packet received.
+    ``warns``: what a report of the TX watchdog is for releases that take it for a WARN.
 
     Calls: ``issued`` = ``completed`` + ``lost`` + ``in_flight`` at all times. ``latency_ns`` adds up those completed.
     """
@@ -92,13 +93,14 @@ class NetDevice:
         on_irq: Callable[[str, CPU], None],
         armed: Mapping[str, Any],
         release: Release,
+        warns: Callable[[], None] | None = None,
     ) -> None:
         self.clock, self.name, self.driver, self.rules = clock, name, driver, rules
         self._irq, self._wire = Alarm(clock, self._interrupt), Alarm(clock, self._sent)
         self._byte_ns, self.hang, self._drop, self._reset_ns = byte_ns, hang, drop, reset_ns
         self._cpus, self.socket, self._log, self._on_irq = cpus, socket, log, on_irq
         self._armed = armed
-        self._release = release
+        self._release, self._warns = release, warns
         self.ring: deque[Call] = deque()
         self._is_polling = False
         self.is_up, self.is_hung = True, False
@@ -235,6 +237,9 @@ class NetDevice:
         """dev_watchdog(): the queue stood still for so long; most drivers reset the card."""
         ms = round(self.rules.watchdog_timeo_s * 1000)
         self._log([devices.netdev_watchdog(self.name, self.driver, 0, 0, ms, self._release)])
+        if self._warns is not None and watchdog_warns(self._release):
+            warns, self._warns = self._warns, None  # WARN_ONCE
+            warns()
         if not self.rules.resets:
             self.clock.after(to_ns(self.rules.watchdog_timeo_s), self._watchdog)
             return

@@ -42,6 +42,8 @@ class MicroDisk(Table):
     )  # fmt: skip
     lost: Probability = param(1e-10, "1", "1e-12", "1e-6", _NEVER, "P(a command is never answered)")
     medium: Probability = param(1e-11, "1", "1e-12", "1e-6", _NEVER, "P(a read meets a bad sector: EIO)")
+    write_error: Probability = param(1e-12, "1", "1e-13", "1e-6", _NEVER, "P(a write ends with EIO)")
+    flush_error: Probability = param(1e-12, "1", "1e-13", "1e-6", _NEVER, "P(a cache flush ends with EIO)")
     abort_works: Probability = param(0.5, "1", "0", "1", assumed("nobody counted"), "P(an abort gets the command back)")
     reset_works: Probability = param(0.9, "1", "0", "1", assumed("nobody counted"), "P(one rung of the ladder helps)")
     file_system: Literal["ext4", "xfs"] = param("ext4", "", "", "", Source("Linux", "fs/ext4, fs/xfs"), "on the disk")

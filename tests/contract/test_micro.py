@@ -467,3 +467,12 @@ def test_a_hanging_network_card_comes_back(release: str) -> None:
     assert it.nic.resets == 1
     assert it.nic.completed > before
     assert not it.nic.sending
+
+
+@pytest.mark.parametrize(("release", "kind"), [("5.14", "panicked"), ("6.12", "survived")])
+def test_the_tx_watchdog_was_a_warning_once(release: str, kind: str) -> None:
+    """WARN_ONCE until 6.8: taint W, and a panic under panic_on_warn; a plain line since."""
+    it = boot(f"linux.release={release}", "kernel.panic_on_warn=1", faults=("nic_hang:3",))
+    assert it.run(20.0).kind == kind
+    assert it.nic.resets == 1
+    assert ("warn" in events(it)) == (kind == "panicked")

@@ -60,6 +60,8 @@ CASES: dict[str, Case] = {
     "disk.timeout": Case("50 ms", "500 ms", latency, 1, (*LOST, "micro.disk.abort_works=1")),
     "disk.lost": Case("0.0", "0.05", lambda b: b.disk.timeouts, 1, (*DATABASE, "micro.disk.timeout=100 ms")),
     "disk.medium": Case("0.0", "0.05", lambda b: b.failed_calls, 1, DATABASE),
+    "disk.write_error": Case("0.0", "0.2", lambda b: b.failed_calls, 1, (*DATABASE, "micro.disk.errors=continue")),
+    "disk.flush_error": Case("0.0", "0.05", lambda b: b.files.is_read_only, 1, DATABASE),
     "disk.abort_works": Case("0.0", "1.0", lambda b: b.disk.resets, -1, (*LOST, "micro.disk.kind=scsi")),
     "disk.reset_works": Case("0.0", "1.0", lambda b: b.disk.is_offline, -1, STUBBORN, ("disk_lost:20",), 70.0),
     "disk.file_system": Case(  # with errors=continue ext4 goes on, XFS shuts down all the same
