@@ -24,7 +24,7 @@ from ksim.errors import KsimError
 if TYPE_CHECKING:
     from ksim.model.loader import Loaded
     from ksim.study.compare import Study
-    from ksim.study.replicate import Progress as Report
+    from ksim.study.pool import Progress as Report
 
 F = TypeVar("F", bound=Callable[..., Any])
 

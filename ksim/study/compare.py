@@ -20,7 +20,8 @@ from ksim.model.lifecycle import Lifecycle
 from ksim.model.loader import Loaded
 from ksim.study import estimate, measures
 from ksim.study.estimate import Estimate
-from ksim.study.replicate import Job, Outcome, Progress, replicate
+from ksim.study.pool import Progress
+from ksim.study.replicate import Job, Outcome, replicate
 from ksim.units import MINUTE_S, YEAR_S
 
 COMPARED = ("full_reboot", "kdump", "kdump_kexec", "kexec_reboot")
