@@ -13,15 +13,20 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from ksim.chance.streams import uniform
+from ksim.evidence.sums import Moments
+from ksim.linux.makedumpfile import PAGE_CLASSES
 from ksim.linux.watermarks import DIRTY_EXPIRE_S, DIRTY_WRITEBACK_S
 from ksim.micro.machine import Boot
 from ksim.model.impact import CrashImpact, ImpactTable, read_table
 from ksim.model.loader import Loaded
 from ksim.model.scenario import Scenario
 from ksim.model.schema_micro import Micro
+from ksim.study import estimate
+from ksim.study.compare import Row, row_of
 from ksim.study.pool import Progress, pieces_of, work_on
 from ksim.study.results import manifest, write
 
@@ -93,6 +98,31 @@ def impact_table(
     if file is not None:
         write(file.parent, {file.name: table.text()})
     return table
+
+
+def impact_rows(loaded: Loaded, name: str, table: ImpactTable) -> list[Row]:
+    """Means over the crashes of a table, with their intervals, as rows of a study."""
+    columns = {f"pages_{part}": ([row.pages[part] for row in table.rows], "1") for part in PAGE_CLASSES}
+    columns |= {f"cpu_{part}": (table.values(part), "1") for part in ("user", "kernel", "irq")}
+    columns["dirty_mib"] = ([row.dirty_bytes / 2**20 for row in table.rows], "MiB")
+    columns |= {part: (table.values(part), "1") for part in ("io_in_flight", "calls_in_flight")}
+    columns |= {f"{part}_per_s": (table.values(f"{part}_per_s"), "1/s") for part in OPERATIONS}
+    confidence = loaded.scenario.confidence
+    return [
+        row_of(loaded, name, measure, estimate.mean(moments_of(values), 1.0, unit, confidence))
+        for measure, (values, unit) in columns.items()
+    ]
+
+
+OPERATIONS = ("reads", "writes", "packets", "sent", "faults")
+
+
+def moments_of(values: Iterable[float]) -> Moments:
+    """Sums of independent observations."""
+    moments = Moments()
+    for value in values:
+        moments.add(value)
+    return moments
 
 
 def _cached(file: Path, digest: str) -> ImpactTable | None:
