@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ksim.errors import LinuxError, nearest
-from ksim.source import Source
+from ksim.source import Param, Source, assumed
 
 Kind = Literal["scsi", "nvme"]
 
@@ -67,8 +67,17 @@ DISKS: Mapping[Kind, Disk] = {
         Source("Linux", "drivers/nvme/host/core.c, nvme_max_retries; pci.c, nvme_timeout()"),
     ),
 }
+RESET_S = Param(
+    0.5, "s", "0.5 s", "10 s", assumed("NVMe disables, enables and identifies again; CAP.TO is in units of 500 ms"),
+    "a reset at the least",
+)  # fmt: skip
 ATA_RESET_TRIES_S = (10.0, 10.0, 35.0, 5.0)
 """Hard resets of an ATA link before it is given up."""
+
+
+def reset_rungs_s(kind: Kind) -> tuple[float, ...]:
+    """Seconds that each reset of the ladder takes, from the first to the last before the device is gone."""
+    return tuple(max(rung.lasts_s, float(RESET_S.value)) for rung in DISKS[kind].ladder[1:-1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from simpy.events import NORMAL, Event
 
-from ksim.linux.block import DISKS, Kind
+from ksim.linux.block import DISKS, Kind, reset_rungs_s
 from ksim.linux.console import devices
 from ksim.linux.vocabulary import Release
 from ksim.linux.watermarks import PAGE_BYTES
@@ -226,8 +226,8 @@ class BlockDevice:
             return
         self.resets += 1
         lasts_s, saved = 0.0, False
-        for rung in self._rules.ladder[1:-1]:
-            lasts_s += max(rung.lasts_s, RESET_S)
+        for rung_s in reset_rungs_s(self.kind):
+            lasts_s += rung_s
             if self.ladder.reset_works():
                 saved = True
                 break
@@ -247,7 +247,3 @@ class BlockDevice:
             if waiting.callbacks is not None:
                 waiting.callbacks = ()
             self._fail(waiting, "I/O")
-
-
-RESET_S = 0.5
-"""A controller reset at the least: NVMe disables, enables and identifies again (CAP.TO is in units of 500 ms)."""
