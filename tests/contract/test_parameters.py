@@ -67,6 +67,7 @@ CASES: dict[str, Case] = {
     "recovery.crashes_early": Case("0.0", "1.0", -1, given=("recovery.crashes_again=0.5",), measure="share"),
     "recovery.root_fails": Case("0.0", "0.05"),
     "recovery.initramfs": Case("none", "dracut", 1, given=("recovery.root_fails=0.05",)),
+    "workload.impact": Case("build-farm", "idle", 1, given=(NO_PANIC,), measure="vmcore"),
     "workload.at_risk": Case("1 min", "1 h", measure="work_lost"),
     "workload.processes": Case("1", "100", -1, given=(NO_PANIC,), measure="work_lost"),
     "host.memory": Case("64 GB", "512 GB"),
