@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ksim.study.replicate import Progress as Report
+    from ksim.study.pool import Progress as Report
 
 
 class Progress:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ksim.errors import LinuxError, nearest
-from ksim.source import Source
+from ksim.source import Param, Source, assumed
 
 Kind = Literal["scsi", "nvme"]
 
@@ -67,8 +67,29 @@ DISKS: Mapping[Kind, Disk] = {
         Source("Linux", "drivers/nvme/host/core.c, nvme_max_retries; pci.c, nvme_timeout()"),
     ),
 }
+RESET_S = Param(
+    0.5, "s", "0.5 s", "10 s", assumed("NVMe disables, enables and identifies again; CAP.TO is in units of 500 ms"),
+    "a reset at the least",
+)  # fmt: skip
 ATA_RESET_TRIES_S = (10.0, 10.0, 35.0, 5.0)
 """Hard resets of an ATA link before it is given up."""
+
+
+ABORT_WORKS_S = 0.01
+"""An abort that works: SCSI asks for it after HZ/100 (drivers/scsi/scsi_error.c); NVMe's comes back at once."""
+
+
+def abort_s(kind: Kind, *, works: bool) -> float:
+    """Seconds from the timeout of a command to its second try, or to the first reset where the abort fails.
+
+    NVMe sets the timer of the command once more and resets the controller when that has run out, too.
+    """
+    return ABORT_WORKS_S if works else DISKS[kind].ladder[0].lasts_s
+
+
+def reset_rungs_s(kind: Kind) -> tuple[float, ...]:
+    """Seconds that each reset of the ladder takes, from the first to the last before the device is gone."""
+    return tuple(max(rung.lasts_s, float(RESET_S.value)) for rung in DISKS[kind].ladder[1:-1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from simpy.events import NORMAL
 
-from ksim.linux.block import DISKS, Kind
+from ksim.linux.block import DISKS, Kind, abort_s, reset_rungs_s
 from ksim.linux.console import devices
 from ksim.linux.vocabulary import Release
 from ksim.linux.watermarks import PAGE_BYTES
@@ -220,12 +220,10 @@ class BlockDevice:
             return
         self.timeouts += 1
         request.tries += 1
-        abort = self._rules.ladder[0]
         self._log([self._timeout_line(request)])
-        if self.ladder.abort_works():
-            self.clock.after(to_ns(min(ABORT_S, abort.lasts_s)), lambda: self._retry(request))
-        else:
-            self.clock.after(to_ns(abort.lasts_s), lambda: self._recover(request))
+        works = self.ladder.abort_works()
+        goes_on = self._retry if works else self._recover
+        self.clock.after(to_ns(abort_s(self.kind, works=works)), lambda: goes_on(request))
 
     def _timeout_line(self, request: Request, *, aborted: bool = False) -> str:
         age_s = round(to_s(self.clock.now - request.began_ns))
@@ -258,8 +256,8 @@ class BlockDevice:
         if self.kind == "nvme":
             self._log([self._timeout_line(request, aborted=True)])
         lasts_s, saved = 0.0, False
-        for rung in self._rules.ladder[1:-1]:
-            lasts_s += max(rung.lasts_s, RESET_S)
+        for rung_s in reset_rungs_s(self.kind):
+            lasts_s += rung_s
             if self.ladder.reset_works():
                 saved = True
                 break
@@ -278,9 +276,3 @@ class BlockDevice:
             self.busy.pop(waiting, None)
             waiting.answered = _nothing
             self._fail(waiting, "I/O")
-
-
-ABORT_S = 0.01
-"""An abort that works: SCSI asks for it after HZ/100 (drivers/scsi/scsi_error.c); NVMe answers at once."""
-RESET_S = 0.5
-"""A controller reset at the least: NVMe disables, enables and identifies again (CAP.TO is in units of 500 ms)."""

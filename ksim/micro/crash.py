@@ -49,6 +49,7 @@ def impact(boot: Boot, detect_s: float) -> CrashImpact:
         reads_per_s=boot.disk.reads / now_s,
         writes_per_s=(boot.disk.issued - boot.disk.reads) / now_s,
         packets_per_s=boot.nic.packets / now_s,
+        sent_per_s=boot.nic.hang.passes / now_s,
         faults_per_s=(boot.pager.minor_faults + boot.pager.major_faults) / now_s,
         detect_s=detect_s,
     )

@@ -17,7 +17,9 @@ from ksim.model.fault import FaultSource, Struck
 from ksim.model.lifecycle import Branch, Budget, Clock, Lifecycle, Node, Service, trimmed
 from ksim.model.plan import Alive, Plan
 from ksim.model.scenario import Scenario
+from ksim.model.schema import FaultSettings
 from ksim.model.strategy import Crash, Strategy
+from ksim.units import LONGEST_S
 
 CRASH, AT_ONCE_S = "the crash", 1e-9
 """Clock and cause of a crash that has happened, and when it strikes in its graph: before anything else could."""
@@ -141,16 +143,26 @@ def _source(scenario: Scenario, name: str) -> FaultSource:
     return fault_sources()[scenario.faults[name].kind or name]
 
 
+def _rate(source: FaultSource, settings: FaultSettings, name: str) -> float:
+    rate = source.rate(settings)
+    if rate and not 1.0 / LONGEST_S <= rate <= 1.0:
+        raise ScenarioError(
+            f"faults.{name}: {rate:.3g} strikes a second; a lifecycle takes none, or from 1e-9 a year to 1 a second"
+        )
+    return rate
+
+
 def _alive(plan: Plan, state: Alive, others: Sequence[Clock] = ()) -> None:
     """A host at work: a race of all fault sources that have a rate, and of ``others``."""
     clocks = list(others)
     node, is_fresh = state.node, state == Alive()
     for name, settings in plan.scenario.faults.items():
         source = _source(plan.scenario, name)
-        if settings.rate > 0.0:
+        rate = _rate(source, settings, name)
+        if rate > 0.0:
             copy = name if is_fresh else f"{name}@{node}"
             target = source.strike(plan, settings, Struck(name, copy, node, state))
-            clocks.append(Clock(name, weibull_of_mean(1.0 / settings.rate, settings.shape), target, cause=name))
+            clocks.append(Clock(name, weibull_of_mean(1.0 / rate, settings.shape), target, cause=name))
         clocks += source.aftereffect(plan, settings, name, state)
     if not clocks:
         raise ScenarioError("no fault source has a rate above zero: nothing would ever happen")

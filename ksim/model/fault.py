@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ksim.linux.taint import Taint
+from ksim.model.impact import ImpactTable
 from ksim.model.lifecycle import Budget, Clock
 from ksim.model.plan import Alive, Plan
 from ksim.model.schema import FaultSettings
@@ -35,11 +36,23 @@ def no_aftereffect(plan: Plan, settings: Any, fault: str, state: Alive) -> tuple
     return ()
 
 
+def given_rate(settings: Any) -> float:
+    """What most faults strike by: the key ``rate``, per second."""
+    return float(settings.rate)
+
+
+def nothing_measured(table: ImpactTable) -> Mapping[str, Any]:
+    """What most faults learn from a table of crash impacts."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class FaultSource:
     """One file of ``ksim/model/faults``. ``strike`` adds nodes to the plan and returns the first of them.
 
     ``aftereffect`` gives further clocks of a host in ``state``, which an earlier strike of this source left.
+    ``rate``: strikes per second up, where that follows from more than the key of this name. ``measured``: the settings,
+    by key, about which a table of crash impacts knows better than their defaults.
     """
 
     name: str
@@ -48,3 +61,5 @@ class FaultSource:
     settings: type[FaultSettings]
     strike: Callable[[Plan, Any, Struck], str]
     aftereffect: Callable[[Plan, Any, str, Alive], tuple[Clock, ...]] = no_aftereffect
+    rate: Callable[[Any], float] = given_rate
+    measured: Callable[[ImpactTable], Mapping[str, Any]] = nothing_measured

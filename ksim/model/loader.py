@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ksim.model.base import Base
 from ksim.model.compose import fault_sources, lifecycle, recovery_strategies
 from ksim.model.fields import param_of
 from ksim.model.layers import MAX_FAULTS, Key, Layer, flat_sysctl, merge, override, read_layers, readable, short
+from ksim.model.measured import with_impact
 from ksim.model.problems import Problems, has
 from ksim.model.scenario import Scenario
 from ksim.model.schema import FaultSettings
@@ -101,9 +103,10 @@ def _resolve(stem: str, layers: Sequence[Layer], base: Base | None, must_fail: b
         problems.add(error, Scenario)
     problems.stop()
     scenario = scenario.model_copy(update={"faults": found_faults})
+    scenario, measured = with_impact(scenario, partial(has, own))
     if must_fail:
         _consistent(scenario, layers)
-    return Loaded(scenario, dict(_params(scenario, base, own)))
+    return Loaded(scenario, {**dict(_params(scenario, base, own)), **measured})
 
 
 def _only_lifecycle(layer: Layer) -> None:

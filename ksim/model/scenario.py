@@ -74,8 +74,12 @@ class Scenario(Run):
     def resolved(self) -> dict[str, Any]:
         """Every key with its value, quantities as texts in SI units; what a manifest stores."""
         tables = {"host", "linux", "workload", "kdump", "capture", "kexec", "recovery", "faults"}
-        leave_out = tables if self.lifecycle is not None else {"lifecycle"}
-        return self.model_dump(mode="json", exclude=leave_out if self.micro is not None else {*leave_out, "micro"})
+        leave_out: dict[str, Any] = dict.fromkeys(tables if self.lifecycle is not None else {"lifecycle"}, True)
+        if self.micro is None:
+            leave_out["micro"] = True
+        if not self.workload.impact:
+            leave_out.setdefault("workload", {"impact"})
+        return self.model_dump(mode="json", exclude=leave_out)
 
     def digest(self) -> str:
         """Content address: sha256 over the resolved scenario and the version of the model."""

@@ -122,9 +122,16 @@ class Pages(Shares):
 PAGES = {"zero": 0.03, "cache": 0.25, "private_cache": 0.05, "user": 0.35, "free": 0.295, "kernel": 0.025}
 
 
+ImpactName = Literal["", "web-server", "database", "file-server", "build-farm", "idle"]
+
+
 class Workload(Table):
     """What the host was doing, as far as a crash sees it."""
 
+    impact: ImpactName = param(
+        "", "", "", "", assumed("the user's own"),
+        "a workload whose simulated crashes replace the defaults of pages, contexts of oopses, operations per second",
+    )  # fmt: skip
     pages: Pages = param(
         PAGES, "1", "kernel 0.002", "kernel 0.10",
         assumed("kernel share between 1.67 % (RHEL 9 for Real Time docs, --mem-usage) and 'often under 10 %' "

@@ -9,14 +9,21 @@ from pydantic import model_validator
 from ksim.errors import LinuxError
 from ksim.linux import netdev
 from ksim.linux.block import Kind
-from ksim.model.fields import Bytes, LawText, Number, Probability, Seconds, Table, Whole, param
-from ksim.source import Source, assumed
+from ksim.model.fields import Bytes, LawText, Number, Probability, Seconds, Table, Whole, param, param_of
+from ksim.source import Param, Source, assumed
 
 MAX_SPAN_S = 7 * 86400.0
 """A week of system calls is hours of work; years belong to the lifecycle graph."""
 WorkloadName = Literal["web-server", "database", "file-server", "build-farm", "idle"]
 
 _NEVER = assumed("nobody counted; swept from 1e-12 to 1e-6 in experiment e06")
+
+
+def shared(table: type[Table], name: str) -> Param:
+    """The Param of a key, for a table of the macro model that has the same key: one default, in one place."""
+    found = param_of(table, name)
+    assert found is not None
+    return found
 
 
 class MicroDisk(Table):

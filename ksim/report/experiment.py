@@ -77,12 +77,14 @@ def _study(
 ) -> tuple[Loaded, Study]:
     loaded = load(name, (*experiment.overrides, *point.overrides, *overrides))
     with Progress() as progress:
-        if not experiment.variants:
-            return loaded, compare(loaded, experiment.strategies, workers=workers, progress=progress)
         variants = {
             label: load(name, (*experiment.overrides, *point.overrides, *own, *overrides))
             for label, own in experiment.variants.items()
         }
+        if experiment.observes is not None:
+            return loaded, experiment.observes(variants or {name: loaded}, workers, progress)
+        if not variants:
+            return loaded, compare(loaded, experiment.strategies, workers=workers, progress=progress)
         return loaded, compare_variants(variants, workers=workers, progress=progress)
 
 

@@ -116,7 +116,7 @@ def lines(
 
 def _leading_number(text: str) -> float:
     """The number that a parameter's text begins with."""
-    match = re.match(r"-?[0-9.]+", text)
+    match = re.match(r"-?[0-9.]+(e[-+]?[0-9]+)?", text)
     if match is None:
         raise ValueError(f"not a numeric parameter: {text!r}")
     return float(match[0])

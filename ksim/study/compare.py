@@ -20,7 +20,8 @@ from ksim.model.lifecycle import Lifecycle
 from ksim.model.loader import Loaded
 from ksim.study import estimate, measures
 from ksim.study.estimate import Estimate
-from ksim.study.replicate import Job, Outcome, Progress, replicate
+from ksim.study.pool import Progress
+from ksim.study.replicate import Job, Outcome, replicate
 from ksim.units import MINUTE_S, YEAR_S
 
 COMPARED = ("full_reboot", "kdump", "kdump_kexec", "kexec_reboot")
@@ -86,7 +87,7 @@ def solve(loaded: Loaded) -> Study:
     for name, life in lifecycles.items():
         solution = Solution(life)
         found = measures.exact(solution, loaded.scenario.horizon) + measures.visits(solution)
-        rows += [_row(loaded, name, measure, value) for measure, value in found]
+        rows += [row_of(loaded, name, measure, value) for measure, value in found]
         rows += _facts(loaded, name, life)
     return Study(rows, lifecycles, [*_notes(lifecycles), *_idle(loaded, (None,))])
 
@@ -120,7 +121,7 @@ def _study(
         found = measures.simulated(outcome.ledgers[name], scenario.horizon, scenario.confidence)
         if name in solutions:
             found += measures.exact(solutions[name], scenario.horizon)
-        rows += [_row(loaded, name, measure, value) for measure, value in found]
+        rows += [row_of(loaded, name, measure, value) for measure, value in found]
         rows += _facts(loaded, name, lifecycles[name])
     rows += _differences(loaded, list(lifecycles), outcome, solutions)
     censored = sum(ledger.censored for ledger in outcome.ledgers.values())
@@ -130,7 +131,7 @@ def _study(
 
 
 def _facts(loaded: Loaded, name: str, life: Lifecycle) -> list[Row]:
-    return [_row(loaded, name, fact, estimate.exact(value, unit)) for fact, (value, unit) in life.facts.items()]
+    return [row_of(loaded, name, fact, estimate.exact(value, unit)) for fact, (value, unit) in life.facts.items()]
 
 
 def _idle(loaded: Loaded, strategies: Sequence[str | None]) -> list[str]:
@@ -170,14 +171,15 @@ def _differences(loaded: Loaded, names: list[str], outcome: Outcome, solutions: 
         for column, (measure, scale, unit) in scales.items():
             moments = outcome.differences[name, column]
             paired = estimate.mean(moments, scale, unit, scenario.confidence, "simulated, paired")
-            rows.append(_row(loaded, name, f"{measure}_difference", paired, baseline))
+            rows.append(row_of(loaded, name, f"{measure}_difference", paired, baseline))
             if name in exact and baseline in exact and measure in exact[name]:
                 value = exact[name][measure].value - exact[baseline][measure].value
-                rows.append(_row(loaded, name, f"{measure}_difference", estimate.exact(value, unit), baseline))
+                rows.append(row_of(loaded, name, f"{measure}_difference", estimate.exact(value, unit), baseline))
     return rows
 
 
-def _row(loaded: Loaded, strategy: str, measure: str, found: Estimate, baseline: str = "") -> Row:
+def row_of(loaded: Loaded, strategy: str, measure: str, found: Estimate, baseline: str = "") -> Row:
+    """One row of a study."""
     return {
         "scenario": loaded.scenario.name,
         "strategy": strategy,

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ksim.study.compare import COMPARED, Row
+from ksim.model.loader import Loaded
+from ksim.study.compare import COMPARED, Row, Study
+from ksim.study.pool import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class Point:
 
 
 HERE = Point({}, ())
+Observes = Callable[[Mapping[str, Loaded], int | None, Progress | None], Study]
+"""Variants by name (without any: one, named like the scenario), workers, progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,8 @@ class Experiment:
     """What one file of ``experiments`` declares; ``name`` is also its folder under results/.
 
     At each of the ``points`` either ``strategies`` are compared or, where there are any, ``variants`` (name ->
-    overrides). ``shows`` are the measures of the summary by their headings. ``finds`` makes sentences of the rows,
-    ``draws`` a chart.
+    overrides); ``observes`` makes a study of its own of the variants. ``shows`` are the measures of the summary by
+    their headings. ``finds`` makes sentences of the rows, ``draws`` a chart.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Experiment:
     overrides: tuple[str, ...] = ()
     points: tuple[Point, ...] = (HERE,)
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    observes: Observes | None = None
     shows: Mapping[str, str] = field(default_factory=dict)
     finds: Callable[[Sequence[Row]], list[str]] | None = None
     draws: Callable[[Sequence[Row], str], Any] | None = None

@@ -7,29 +7,21 @@ finish in any order: the ledger's sums are exact, and the result has the same by
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 
-from ksim.errors import KsimError
 from ksim.evidence.ledger import Ledger, fold
 from ksim.evidence.sums import Moments
 from ksim.macro.walker import Walker
 from ksim.model.lifecycle import Lifecycle
+from ksim.study.pool import Progress, pieces_of, work_on
 
 CHUNK = 512
 """Replications per piece of work: some hundred milliseconds."""
 DIFFERENCES = ("downtime", "software_downtime", "outages", "work_lost")
 """Columns whose paired differences from the first lifecycle are kept."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -104,17 +96,15 @@ def collector_paused() -> Iterator[None]:
 def replicate(job: Job, workers: int | None = 1, progress: Progress | None = None) -> Outcome:
     """Runs the whole job. ``workers`` None: as many cores as are worth starting.
 
-    More than one worker means new processes, which import the caller's main module: a script needs the usual
-    ``if __name__ == "__main__":``. Raises KsimError if a worker dies; Ctrl-C leaves no process behind.
+    Raises KsimError if a worker dies; see ``ksim.study.pool`` for what more than one asks of a script.
     """
-    chunks = [(first, min(CHUNK, job.replications - first)) for first in range(0, job.replications, CHUNK)]
+    chunks = pieces_of(job.replications, CHUNK)
     if workers is None:
         work = len(chunks) * len(job.lifecycles)
         workers = min(os.cpu_count() or 1, len(chunks)) if work >= CHUNKS_WORTH_A_POOL else 1
     total, done = Outcome(), 0
-    pieces = _serial(job, chunks) if workers <= 1 else _parallel(job, chunks, workers)
-    for count, piece in pieces:
-        total.merge(piece)
+    for (_, count), outcome in work_on(job, Chunker, chunks, workers):
+        total.merge(outcome)
         done += count
         if progress is not None:
             progress(done, job.replications)
@@ -123,61 +113,3 @@ def replicate(job: Job, workers: int | None = 1, progress: Progress | None = Non
 
 CHUNKS_WORTH_A_POOL = 12
 """Below this much work the start of worker processes costs more than they save."""
-
-
-def _serial(job: Job, chunks: list[tuple[int, int]]) -> Iterator[tuple[int, Outcome]]:
-    chunker = Chunker(job)
-    for first, count in chunks:
-        yield count, chunker.run(first, count)
-
-
-_chunker: Chunker | None = None
-
-
-def _start(job: Job) -> None:
-    global _chunker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _chunker = Chunker(job)
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed cannot end its workers, so they watch it."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _run(first: int, count: int) -> Outcome:
-    assert _chunker is not None
-    return _chunker.run(first, count)
-
-
-def _parallel(job: Job, chunks: list[tuple[int, int]], workers: int) -> Iterator[tuple[int, Outcome]]:
-    context = multiprocessing.get_context(
-        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else None
-    )
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(job,))
-    waiting = iter(chunks)
-    running: dict[Future[Outcome], int] = {}
-    try:
-        while True:
-            # a bounded number in flight: results are merged as they come, memory does not grow
-            for first, count in islice(waiting, 3 * workers - len(running)):
-                running[pool.submit(_run, first, count)] = count
-            if not running:
-                break
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield running.pop(future), future.result()
-    except BrokenProcessPool:
-        raise KsimError(
-            "a worker process died (killed, out of memory, or a script without a __main__ guard); try one worker"
-        ) from None
-    finally:
-        processes = list((pool._processes or {}).values())
-        pool.shutdown(wait=not running, cancel_futures=True)
-        if running:
-            for process in processes:
-                process.terminate()

@@ -24,7 +24,7 @@ from ksim.model.lifecycle import Lifecycle, Service
 from ksim.model.scenario import Scenario
 from ksim.model.schema import Pages
 from ksim.model.schema_micro import Micro
-from ksim.study.replicate import Progress
+from ksim.study.pool import Progress
 from ksim.units import YEAR_S, to_ns, to_s
 
 WINDOW_S = 1.0

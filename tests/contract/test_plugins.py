@@ -110,7 +110,7 @@ def all_params() -> dict[str, tuple[str, Param]]:
 
 
 PARAMS = all_params()
-WITHOUT_PARAM = {"seed", "horizon", "replications", "confidence", "name", "lifecycle", "faults", "kind"}
+WITHOUT_PARAM = {"seed", "horizon", "replications", "confidence", "name", "lifecycle", "faults", "kind", "micro"}
 
 
 def test_no_default_is_a_naked_number() -> None:
@@ -153,7 +153,7 @@ def test_a_param_parses_lies_in_its_range_and_has_a_source(name: str) -> None:
     _, param = PARAMS[name]
     assert len(param.source.title) > 3
     assert str(param.source).startswith("ASSUMED: ") == param.source.is_assumed
-    assert param.unit in {"", "1", "s", "B", "B/s", "1/y", "s per TiB of RAM"}
+    assert param.unit in {"", "1", "1/s", "s", "B", "B/s", "1/y", "s per TiB of RAM"}
     if param.unit:
         assert param.low, "no lower end of the range to sweep"
         assert param.high, "no upper end of the range to sweep"

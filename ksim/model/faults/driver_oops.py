@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ksim.model.fault import nothing_measured
 from ksim.model.faults import kernel_oops
 from ksim.model.fields import PerSecond, param
 from ksim.source import assumed
@@ -36,4 +37,5 @@ FAULT = replace(
     name="driver_oops",
     summary="oops in a driver: mostly where it cannot be survived",
     settings=Settings,
+    measured=nothing_measured,
 )

@@ -21,11 +21,12 @@ from ksim.linux.vocabulary import Context, Lock, Task, TaskKind, leak
 from ksim.model.fault import FaultSource, Struck
 from ksim.model.fields import LawText, PerSecond, Probability, Shares, param
 from ksim.model.hang import hang
+from ksim.model.impact import ImpactTable
 from ksim.model.lifecycle import Branch, Budget, Clock, Service
 from ksim.model.plan import Alive, Plan
 from ksim.model.schema import FaultSettings
 from ksim.model.stages import NOW, at_risk_of_one_process
-from ksim.source import Source, assumed
+from ksim.source import Param, Source, assumed
 
 
 class Contexts(Shares):
@@ -158,6 +159,34 @@ def aftereffect(plan: Plan, settings: Settings, fault: str, state: Alive) -> tup
     return (Clock(f"{fault} damage", settings.damage_shows, plan.junction("panic"), cause=fault),)
 
 
+IDLE_RUNS = Param(
+    1e-4, "1", "1e-6", "1e-2",
+    assumed("an idle CPU is halted but for some microseconds at each tick and wake-up"),
+    "share of an idle CPU's time in which it runs code that can oops",
+)  # fmt: skip
+
+
+def measured(table: ImpactTable) -> dict[str, dict[str, float]]:
+    """Oopses strike where the kernel spends its time: in tasks, in interrupts, at the edges of idleness.
+
+    What the table does not tell stays as in the defaults: NMI and init, how task time splits by BH-disabled sections,
+    and interrupt time into hardirq and softirq.
+    """
+    weights = {
+        ("process", "bh_disabled"): table.mean("kernel"),
+        ("softirq", "hardirq"): table.mean("irq"),
+        ("idle",): table.idle * float(IDLE_RUNS.value),
+    }
+    told = 1.0 - CONTEXTS["nmi"] - CONTEXTS["init"]
+    total = sum(weights.values())
+    found = dict(CONTEXTS)
+    for names, weight in weights.items():
+        whole = sum(CONTEXTS[name] for name in names)
+        for name in names:
+            found[name] = told * weight / total * CONTEXTS[name] / whole
+    return {"context": found}
+
+
 FAULT = FaultSource(
     name="kernel_oops",
     summary="kernel exception without fixup: kills one task or panics, by Linux's rules",
@@ -165,4 +194,5 @@ FAULT = FaultSource(
     settings=Settings,
     strike=strike,
     aftereffect=aftereffect,
+    measured=measured,
 )

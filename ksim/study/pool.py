@@ -1,0 +1,108 @@
+"""Pieces of work on several cores: a bounded number in flight, Ctrl-C leaves no process behind.
+
+A *piece* is (first, count): that many replications. They may finish in any order; whoever needs one puts them in order.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import Any, Protocol, TypeVar
+
+from ksim.errors import KsimError
+
+J = TypeVar("J", contravariant=True)
+R = TypeVar("R", covariant=True)
+T = TypeVar("T")
+Piece = tuple[int, int]
+Progress = Callable[[int, int], None]
+"""Called with (done, of)."""
+
+
+class Worker(Protocol[R]):
+    """Does pieces of one job, and keeps what it needs for all of them."""
+
+    def run(self, first: int, count: int) -> R: ...
+
+
+class Hires(Protocol[J, R]):
+    """Makes the worker of a job; a class that is one will do. It and the job are sent to other processes."""
+
+    def __call__(self, job: J, /) -> Worker[R]: ...
+
+
+def pieces_of(total: int, size: int) -> list[Piece]:
+    """``total`` replications in pieces of ``size``; the last one takes what is left."""
+    return [(first, min(size, total - first)) for first in range(0, total, size)]
+
+
+def work_on(job: T, hires: Hires[T, R], pieces: Sequence[Piece], workers: int) -> Iterator[tuple[Piece, R]]:
+    """Each piece with its result, in the order in which they are done.
+
+    More than one worker means new processes, which import the caller's main module: a script needs the usual
+    ``if __name__ == "__main__":``. Raises KsimError if a worker dies.
+    """
+    if workers > 1:
+        yield from _parallel(job, hires, pieces, workers)
+        return
+    worker = hires(job)
+    for piece in pieces:
+        yield piece, worker.run(*piece)
+
+
+_worker: Worker[Any] | None = None
+
+
+def _start(hires: Hires[Any, Any], job: Any) -> None:
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _worker = hires(job)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its workers, so they watch it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _run(piece: Piece) -> Any:
+    assert _worker is not None
+    return _worker.run(*piece)
+
+
+def _parallel(job: T, hires: Hires[T, R], pieces: Sequence[Piece], workers: int) -> Iterator[tuple[Piece, R]]:
+    context = multiprocessing.get_context(
+        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else None
+    )
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(hires, job))
+    waiting = iter(pieces)
+    running: dict[Future[Any], Piece] = {}
+    try:
+        while True:
+            # a bounded number in flight: results are merged as they come, memory does not grow
+            for piece in islice(waiting, 3 * workers - len(running)):
+                running[pool.submit(_run, piece)] = piece
+            if not running:
+                break
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield running.pop(future), future.result()
+    except BrokenProcessPool:
+        raise KsimError(
+            "a worker process died (killed, out of memory, or a script without a __main__ guard); try one worker"
+        ) from None
+    finally:
+        processes = list((pool._processes or {}).values())
+        pool.shutdown(wait=not running, cancel_futures=True)
+        if running:
+            for process in processes:
+                process.terminate()
