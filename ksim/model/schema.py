@@ -129,7 +129,7 @@ class Workload(Table):
     """What the host was doing, as far as a crash sees it."""
 
     impact: ImpactName = param(
-        "", "", "", "", assumed("the user's own"),
+        "", "", "", "", Source("experiment e14", "none: the defaults of these keys stand"),
         "a workload whose simulated crashes replace the defaults of pages, contexts of oopses, operations per second",
     )  # fmt: skip
     pages: Pages = param(
