@@ -108,7 +108,7 @@ def finds(rows: Sequence[Row]) -> list[str]:
         found.append(
             f"{workload}, {memory} GiB, a leak of {leak} MiB/s: the end comes after {of(NONE, 'leak_to_kill_s'):.3g} s "
             f"without swap and after {of(SWAPS, 'leak_to_kill_s'):.3g} s with 4 GiB of it; the slowest answer takes "
-            f"{1000 * of(NONE, 'worst_latency_s'):.3g} and {1000 * of(SWAPS, 'worst_latency_s'):.3g} ms, and clients "
+            f"{of(NONE, 'worst_latency_s'):.3g} and {of(SWAPS, 'worst_latency_s'):.3g} s, and clients "
             f"are stalled for {of(NONE, 'stalled_s'):.3g} and {of(SWAPS, 'stalled_s'):.3g} s."
         )
         if (workload, memory, leak) == CASES[0]:
