@@ -332,7 +332,11 @@ def test_ctrl_c_is_130_and_leaves_nobody(workers: str, tmp_path: Path) -> None:
         time.sleep(0.1)  # into the work itself, however busy the machine is
     assert run.poll() is None, run.communicate()
     os.killpg(run.pid, signal.SIGINT)
-    out, err = run.communicate(timeout=30)
+    try:
+        out, err = run.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        os.killpg(run.pid, signal.SIGKILL)  # or it would run for hours beside the other tests
+        raise
     assert run.returncode == 130
     assert err.strip() == "ksim: interrupted"
     assert out == ""
