@@ -476,3 +476,18 @@ def test_the_tx_watchdog_was_a_warning_once(release: str, kind: str) -> None:
     assert it.run(20.0).kind == kind
     assert it.nic.resets == 1
     assert ("warn" in events(it)) == (kind == "panicked")
+
+
+def test_a_shut_down_wakes_throttled_writers_once() -> None:
+    it = boot("micro.workload=idle")
+    it.run(0.1)
+    task = next(task for task in it.tasks if task.comm == "kthreadd")
+    it.files._throttled.append(task)
+    it.files.shut_down()
+    it.clock.play(it.clock.now + 10**6)
+    since_ns = task.since_ns
+    it.pager.memory.dirty += 1
+    file = it.files.files[0]
+    file.dirty, file.flying = file.dirty + 1, file.flying + 1
+    it.files._written(file, 1, False)  # a write that was under way: it wakes nobody out of another sleep
+    assert (task.state, task.since_ns) == ("S", since_ns)
