@@ -200,6 +200,11 @@ class Pager:
             cluster = min(SWAP_READAHEAD_PAGES.value, process.swapped)
             if not self.take(cluster) and not (yield from self.allocate(task, cluster)):
                 return False
+            if cluster > process.swapped:  # another thread was there first
+                self.give_back(cluster - process.swapped)
+                cluster = process.swapped
+                if not cluster:
+                    continue
             self.major_faults += 1
             process.swapped -= cluster
             process.anon += cluster

@@ -491,3 +491,22 @@ def test_a_shut_down_wakes_throttled_writers_once() -> None:
     file.dirty, file.flying = file.dirty + 1, file.flying + 1
     it.files._written(file, 1, False)  # a write that was under way: it wakes nobody out of another sleep
     assert (task.state, task.since_ns) == ("S", since_ns)
+
+
+def test_a_cluster_of_swap_is_read_once() -> None:
+    it = boot("micro.workload=database", "micro.memory.swap=1 GiB")
+    pager, task = it.pager, next(task for task in it.tasks if task.comm == "postgres")
+    process = task.process
+    process.anon, process.swapped = 0, 8
+    free = pager.memory.free
+
+    def first(task: Task, pages: int) -> Generator[Any, Any, bool]:
+        process.swapped = 3  # another thread took some of it while this one waited for memory
+        pager.memory.free -= pages
+        yield from ()
+        return True
+
+    pager.take, pager.allocate = (lambda pages: False), first  # type: ignore[method-assign]
+    pager.memory.swap_used = 3
+    next(pager.revisit(task, 1))
+    assert (process.swapped, process.anon, pager.memory.swap_used, free - pager.memory.free) == (0, 3, 0, 3)
