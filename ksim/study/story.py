@@ -19,7 +19,7 @@ from ksim.micro.causes import Asked
 from ksim.micro.machine import Boot, Ending, Entry
 from ksim.micro.recorder import Recorder
 from ksim.micro.strike import POINTS
-from ksim.model.compose import CRASH, recovery
+from ksim.model.compose import CRASH, recovery, strategy_named
 from ksim.model.lifecycle import Lifecycle, Service
 from ksim.model.scenario import Scenario
 from ksim.model.schema import Pages
@@ -82,6 +82,7 @@ def tell(
         raise ScenarioError("a scenario with its own [lifecycle] says nothing about the kernel at work")
     if scenario.micro is None:
         scenario = scenario.model_copy(update={"micro": Micro()})
+    strategy_named(scenario, strategy)  # before the boot is played, and also where nothing needs recovery
     boot = Boot(scenario, replication, faults=faults)
     ending = boot.run(progress=progress)
     recorder = None

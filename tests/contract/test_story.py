@@ -244,3 +244,9 @@ def test_without_a_cpu_the_hardware_watchdog_starves() -> None:
     told = story("all_cpus_hang:5", *lost)
     assert told.ending.kind == "hung"
     assert told.stages[0].end_s - told.stages[0].start_s <= 61.0  # nobody outside had to see it
+
+
+def test_an_unknown_strategy_is_refused_even_where_nothing_crashes(ksim: Callable[..., Done]) -> None:
+    done = ksim("trace", "vm", "--set", "micro.span=1 s", "--strategy", "kdumb")
+    assert done.returncode == 2
+    assert "did you mean 'kdump'" in done.stderr
