@@ -510,3 +510,16 @@ def test_a_cluster_of_swap_is_read_once() -> None:
     pager.memory.swap_used = 3
     next(pager.revisit(task, 1))
     assert (process.swapped, process.anon, pager.memory.swap_used, free - pager.memory.free) == (0, 3, 0, 3)
+
+
+def test_a_killed_task_does_not_wait_for_room_in_the_ring() -> None:
+    it = boot("micro.nic.driver=virtio_net", "micro.load=1", faults=("nic_hang:1",))
+    it.run(2.0)
+    waiting = [task for task in it.tasks if task.waits_for == "sk_stream_wait_memory"]
+    assert waiting, "the ring is not full"
+    lost, task = it.nic.lost, waiting[0]
+    task.process.restarts = False
+    task.kill()
+    it.ending = None
+    it.run(2.1)
+    assert (task.state, it.nic.lost) == ("X", lost + 1)
