@@ -250,3 +250,8 @@ def test_an_unknown_strategy_is_refused_even_where_nothing_crashes(ksim: Callabl
     done = ksim("trace", "vm", "--set", "micro.span=1 s", "--strategy", "kdumb")
     assert done.returncode == 2
     assert "did you mean 'kdump'" in done.stderr
+
+
+def test_a_card_that_nobody_resets_is_damage() -> None:
+    told = story("nic_hang:1", "micro.nic.driver=virtio_net", base="vm")
+    assert told.ending.damage == ("eth0 sends nothing any more",)
