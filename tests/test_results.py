@@ -13,7 +13,7 @@ import pytest
 
 from ksim.cli import cli
 from ksim.report.experiment import run
-from ksim.study.results import versions
+from ksim.study.results import versions, write
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text("utf-8")
@@ -104,3 +104,18 @@ def test_readme_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if "://" not in target:
             assert (TOP / target).exists(), f"README links to {target}"
+
+
+def test_what_is_no_plain_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    plain, link = tmp_path / "plain", tmp_path / "link"
+    plain.write_text("old")
+    link.symlink_to(plain)
+    write(tmp_path, {"link": "new"})
+    assert link.is_symlink()
+    assert plain.read_text() == "new"
+    link.unlink()
+    link.symlink_to("/dev/full")
+    if link.exists():
+        with pytest.raises(OSError, match="No space left"):
+            write(tmp_path, {"link": "new"})
+        assert link.is_symlink()

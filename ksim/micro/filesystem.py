@@ -244,9 +244,12 @@ class FileSystem:
             if not oldest[1]:
                 file.batches.popleft()
         if self._throttled:
-            throttled, self._throttled = self._throttled, []
-            for task in throttled:
-                task.wake()
+            self._release_throttled()
+
+    def _release_throttled(self) -> None:
+        throttled, self._throttled = self._throttled, []
+        for task in throttled:
+            task.wake()
 
     def run_flusher(self, task: Task) -> Generator[Any, Any, None]:
         """A kworker that writes back what is older than 30 s, and everything above the background limit."""
@@ -312,8 +315,7 @@ class FileSystem:
         """No more writes: everybody who waits for one gets an error."""
         self.is_read_only = True
         self._release_waiters()
-        for task in self._throttled:
-            task.wake()
+        self._release_throttled()
 
 
 JOURNAL_PAGES = 8

@@ -172,6 +172,8 @@ class Boot:
         """What this kernel has lost for good although it goes on."""
         found = [f"{self.disk.name} is offline"] if self.disk.is_offline else []
         found += [f"{self.micro.disk.file_system} takes no more writes"] if self.files.is_read_only else []
+        if self.nic.is_hung and not self.nic.rules.resets:
+            found.append(f"{self.nic.name} sends nothing any more")
         found += ["systemd is frozen"] if self.oops.init_frozen else []
         found += [f"{self.oops.oopses} oopses"] if self.oops.oopses else []
         found += [f"the OOM killer ended {victim}" for victim in self.oom_killed]

@@ -225,8 +225,11 @@ class NetDevice:
         if self.is_hung or not self.is_up or not self.sending:
             return
         call, _ = self.sending.popleft()
-        if self._blocked:
-            self._blocked.popleft().wake()
+        while self._blocked:
+            task = self._blocked.popleft()
+            if task.state == "S" and not task.is_killed:
+                task.wake()
+                break
         self.completed += 1
         took = self.clock._now - call.issued_ns
         self.latency_ns += took

@@ -34,7 +34,7 @@ PAGE_TABLE = 512  # pages that one page of page tables maps
 
 @dataclass
 class Costs:
-    """Kernel time in ns: of a minor fault, of one page that reclaim looks at, of copying a page."""
+    """Kernel time in ns: of a minor fault, of one page that reclaim looks at."""
 
     minor_fault: int = 500
     reclaim_page: int = 250
@@ -69,7 +69,7 @@ class Memory:
 
 
 class Pager:
-    """The memory manager. ``kill``: what the OOM killer calls with the task that asked; false: nobody can be killed."""
+    """The memory manager. ``out_of_memory``: the OOM killer, for the task that asks; false: nobody can be killed."""
 
     def __init__(
         self,
@@ -86,7 +86,6 @@ class Pager:
         draw: Callable[[], float],
         pass_by: Callable[[str, Task], Generator[Any, Any, None]],
         armed: Mapping[str, Any],
-        costs: Costs | None = None,
     ) -> None:
         self.clock, self.memory = clock, memory
         usable = (memory.total - memory.reserved) * PAGE_BYTES
@@ -97,7 +96,7 @@ class Pager:
         self.swap_device, self._new_request = swap_device, new_request
         self._out_of_memory, self._draw = out_of_memory, draw
         self._pass_by, self._armed = pass_by, armed
-        self.costs = costs or Costs()
+        self.costs = Costs()
         self.files: list[File] = []
         self.processes: list[Process] = []
         self.kswapd: Task | None = None
@@ -200,6 +199,11 @@ class Pager:
             cluster = min(SWAP_READAHEAD_PAGES.value, process.swapped)
             if not self.take(cluster) and not (yield from self.allocate(task, cluster)):
                 return False
+            if cluster > process.swapped:  # another thread was there first
+                self.give_back(cluster - process.swapped)
+                cluster = process.swapped
+                if not cluster:
+                    continue
             self.major_faults += 1
             process.swapped -= cluster
             process.anon += cluster

@@ -219,6 +219,8 @@ class Syscalls:
             return
         yield task.cpu.kernel(task, cost_ns)
         while not nic.has_room():
+            if task.is_killed:
+                return  # and the call is abandoned when it exits
             nic.wait_for_room(task)
             yield task.sleep("S", "sk_stream_wait_memory")
         nic.send(call, size)

@@ -34,8 +34,7 @@ class Oopsed(Exception):
 class Process:
     """What the threads of one program share: memory in pages, and who may be killed for it.
 
-    ``anon``: resident anonymous pages; ``swapped``: in swap; ``tables``: page tables for both; ``shared``: mapped file
-    pages.
+    ``anon``: resident anonymous pages; ``swapped``: in swap; ``tables``: page tables for both.
     ``restarts``: systemd starts it again, as ``program`` in ``size`` (threads and pages), when it is killed.
     """
 
@@ -46,7 +45,6 @@ class Process:
     anon: int = 0
     swapped: int = 0
     tables: int = 0
-    shared: int = 0
     threads: list[Task] = field(default_factory=list)
     is_dying: bool = False
     restarts: bool = True

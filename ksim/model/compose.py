@@ -44,6 +44,15 @@ def recovery_strategies() -> dict[str, Strategy]:
     return {module.STRATEGY.name: module.STRATEGY for module in _modules(strategies)}
 
 
+def strategy_named(scenario: Scenario, name: str | None) -> Strategy:
+    """The strategy of that name, or the scenario's own. Raises ScenarioError for an unknown one."""
+    known = recovery_strategies()
+    name = scenario.recovery.strategy if name is None else name
+    if name not in known:
+        raise ScenarioError(f"recovery.strategy: unknown '{name}'{nearest(name, known)} (known: {', '.join(known)})")
+    return known[name]
+
+
 def lifecycle(scenario: Scenario, strategy: str | None = None) -> Lifecycle:
     """The graph of ``scenario``, under ``strategy`` or its own one.
 
@@ -53,11 +62,7 @@ def lifecycle(scenario: Scenario, strategy: str | None = None) -> Lifecycle:
         if strategy is not None:
             raise ScenarioError("a scenario with its own [lifecycle] has no strategies to choose from")
         return _own(scenario)
-    known = recovery_strategies()
-    name = scenario.recovery.strategy if strategy is None else strategy
-    if name not in known:
-        raise ScenarioError(f"recovery.strategy: unknown '{name}'{nearest(name, known)} (known: {', '.join(known)})")
-    return _composed(scenario, known[name])
+    return _composed(scenario, strategy_named(scenario, strategy))
 
 
 def recovery(scenario: Scenario, start: str, strategy: str | None = None) -> Lifecycle:
@@ -68,11 +73,7 @@ def recovery(scenario: Scenario, start: str, strategy: str | None = None) -> Lif
     """
     if scenario.lifecycle is not None:
         raise ScenarioError("a scenario with its own [lifecycle] says nothing about the kernel at work")
-    known = recovery_strategies()
-    name = scenario.recovery.strategy if strategy is None else strategy
-    if name not in known:
-        raise ScenarioError(f"recovery.strategy: unknown '{name}'{nearest(name, known)} (known: {', '.join(known)})")
-    return _composed(scenario, known[name], start)
+    return _composed(scenario, strategy_named(scenario, strategy), start)
 
 
 def _composed(scenario: Scenario, strategy: Strategy, start: str = "") -> Lifecycle:

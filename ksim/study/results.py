@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import stat
 import tempfile
 from collections.abc import Mapping
 from importlib import metadata
@@ -51,10 +52,17 @@ def json_text(data: Any) -> str:
 
 
 def write(directory: Path, files: Mapping[str, str | bytes]) -> None:
-    """Writes ``files`` by name into ``directory``, which is made if needed. Raises OSError."""
+    """Writes ``files`` by name into ``directory``, which is made if needed. Raises OSError.
+
+    A device, a pipe or a link of that name is written to, not replaced.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
+        if _is_special(directory / name):
+            with open(directory / name, "wb") as file:
+                file.write(data)
+            continue
         handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{name}.")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -66,3 +74,11 @@ def write(directory: Path, files: Mapping[str, str | bytes]) -> None:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def _is_special(path: Path) -> bool:
+    """Whether something is there that is no plain file."""
+    try:
+        return not stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False

@@ -19,7 +19,7 @@ from ksim.micro.causes import Asked
 from ksim.micro.machine import Boot, Ending, Entry
 from ksim.micro.recorder import Recorder
 from ksim.micro.strike import POINTS
-from ksim.model.compose import CRASH, recovery
+from ksim.model.compose import CRASH, recovery, strategy_named
 from ksim.model.lifecycle import Lifecycle, Service
 from ksim.model.scenario import Scenario
 from ksim.model.schema import Pages
@@ -82,6 +82,7 @@ def tell(
         raise ScenarioError("a scenario with its own [lifecycle] says nothing about the kernel at work")
     if scenario.micro is None:
         scenario = scenario.model_copy(update={"micro": Micro()})
+    strategy_named(scenario, strategy)  # before the boot is played, and also where nothing needs recovery
     boot = Boot(scenario, replication, faults=faults)
     ending = boot.run(progress=progress)
     recorder = None
@@ -89,24 +90,27 @@ def tell(
         recorder = Recorder(max(0, ending.at_ns - to_ns(WINDOW_S)))
         boot = Boot(scenario, replication, faults=faults, recorder=recorder)
         ending = boot.run()
-    stages = _way_back(scenario, ending, replication, strategy) if ending.kind != "survived" else ()
+    stages = (
+        _way_back(scenario, _junction(boot, ending), ending, strategy, replication) if ending.kind != "survived" else ()
+    )
     return Story(scenario, boot, ending, tuple(faults), stages, recorder)
 
 
-def _junction(ending: Ending) -> str:
+def _junction(boot: Boot, ending: Ending) -> str:
     if ending.kind == "hung":
-        lost = ending.decision is not None and ending.decision.strike.event.name == "all_cpus_hang"
-        return "dead" if lost else "wedged"
+        return "dead" if all(cpu.is_lost for cpu in boot.scheduler.cpus) else "wedged"
     decision = ending.decision
     assert decision is not None
     cause: Cause = "machine_check" if decision.strike.event.family == "machine_check" else ""
     return f"panic {cause}".strip()
 
 
-def _way_back(scenario: Scenario, ending: Ending, replication: int, strategy: str | None) -> tuple[Stage, ...]:
+def _way_back(
+    scenario: Scenario, junction: str, ending: Ending, strategy: str | None, replication: int
+) -> tuple[Stage, ...]:
     # the dump that follows is a dump of this memory
     workload = scenario.workload.model_copy(update={"pages": Pages(**ending.impact.pages)})
-    life = recovery(scenario.model_copy(update={"workload": workload}), _junction(ending), strategy)
+    life = recovery(scenario.model_copy(update={"workload": workload}), junction, strategy)
     walker = Walker(life, scenario.seed, batch=1)
     horizon_s = 90 * 86400.0
     while True:

@@ -476,3 +476,50 @@ def test_the_tx_watchdog_was_a_warning_once(release: str, kind: str) -> None:
     assert it.run(20.0).kind == kind
     assert it.nic.resets == 1
     assert ("warn" in events(it)) == (kind == "panicked")
+
+
+def test_a_shut_down_wakes_throttled_writers_once() -> None:
+    it = boot("micro.workload=idle")
+    it.run(0.1)
+    task = next(task for task in it.tasks if task.comm == "kthreadd")
+    it.files._throttled.append(task)
+    it.files.shut_down()
+    it.clock.play(it.clock.now + 10**6)
+    since_ns = task.since_ns
+    it.pager.memory.dirty += 1
+    file = it.files.files[0]
+    file.dirty, file.flying = file.dirty + 1, file.flying + 1
+    it.files._written(file, 1, False)  # a write that was under way: it wakes nobody out of another sleep
+    assert (task.state, task.since_ns) == ("S", since_ns)
+
+
+def test_a_cluster_of_swap_is_read_once() -> None:
+    it = boot("micro.workload=database", "micro.memory.swap=1 GiB")
+    pager, task = it.pager, next(task for task in it.tasks if task.comm == "postgres")
+    process = task.process
+    process.anon, process.swapped = 0, 8
+    free = pager.memory.free
+
+    def first(task: Task, pages: int) -> Generator[Any, Any, bool]:
+        process.swapped = 3  # another thread took some of it while this one waited for memory
+        pager.memory.free -= pages
+        yield from ()
+        return True
+
+    pager.take, pager.allocate = (lambda pages: False), first  # type: ignore[method-assign]
+    pager.memory.swap_used = 3
+    next(pager.revisit(task, 1))
+    assert (process.swapped, process.anon, pager.memory.swap_used, free - pager.memory.free) == (0, 3, 0, 3)
+
+
+def test_a_killed_task_does_not_wait_for_room_in_the_ring() -> None:
+    it = boot("micro.nic.driver=virtio_net", "micro.load=1", faults=("nic_hang:1",))
+    it.run(2.0)
+    waiting = [task for task in it.tasks if task.waits_for == "sk_stream_wait_memory"]
+    assert waiting, "the ring is not full"
+    lost, task = it.nic.lost, waiting[0]
+    task.process.restarts = False
+    task.kill()
+    it.ending = None
+    it.run(2.1)
+    assert (task.state, it.nic.lost) == ("X", lost + 1)

@@ -237,3 +237,21 @@ def test_a_graph_of_its_own_has_no_kernel_at_work(ksim: Callable[..., Done]) -> 
     done = ksim("trace", "experiments/scenarios/c4_rejuvenation.toml")
     assert done.returncode == 2
     assert "says nothing about the kernel at work" in done.stderr
+
+
+def test_without_a_cpu_the_hardware_watchdog_starves() -> None:
+    lost = ("host.cpus=2", "host.watchdog=60 s", "micro.load=0.1", "kernel.hardlockup_panic=0")
+    told = story("all_cpus_hang:5", *lost)
+    assert told.ending.kind == "hung"
+    assert told.stages[0].end_s - told.stages[0].start_s <= 61.0  # nobody outside had to see it
+
+
+def test_an_unknown_strategy_is_refused_even_where_nothing_crashes(ksim: Callable[..., Done]) -> None:
+    done = ksim("trace", "vm", "--set", "micro.span=1 s", "--strategy", "kdumb")
+    assert done.returncode == 2
+    assert "did you mean 'kdump'" in done.stderr
+
+
+def test_a_card_that_nobody_resets_is_damage() -> None:
+    told = story("nic_hang:1", "micro.nic.driver=virtio_net", base="vm")
+    assert told.ending.damage == ("eth0 sends nothing any more",)
