@@ -221,10 +221,15 @@ LEAK_PAGES = 4096
 def damage(boot: Boot, asked: Asked, trigger: Trigger) -> None:
     """The faults of the disk: at one command, or so that nothing helps."""
     ladder = boot.disk.ladder
-    if asked.fault.name == "bad_sector":
-        ladder.medium = trigger
-        return
-    ladder.lost = trigger
+    match asked.fault.name:
+        case "bad_sector":
+            ladder.medium = trigger
+        case "write_error":
+            ladder.write_error = trigger
+        case "flush_error":
+            ladder.flush_error = trigger
+        case _:
+            ladder.lost = trigger
     if asked.fault.name == "disk_dies":
         ladder.abort_works = ladder.reset_works = _no
 

@@ -93,6 +93,9 @@ _OWN = (
         point="submit_bio",
     ),
     Fault("bad_sector", "disk", "a read that ends with EIO", "disk", point="blk_mq_complete_request"),
+    Fault("write_error", "disk", "a write that ends with EIO", "disk", point="__blk_mq_end_request"),
+    Fault("flush_error", "disk", "a cache flush that ends with EIO", "disk", point="blkdev_issue_flush"),
+    Fault("packet_lost", "disk", "a received packet that gets lost", "nic", point="netif_receive_skb"),
     Fault("nic_hang", "disk", "the network card stops sending", "nic", point="dev_queue_xmit"),
     Fault("lock_inversion", "conflict", "two directories are locked in the wrong order", "lock", point="vfs_rename"),
     Fault(

@@ -55,6 +55,7 @@ class Ending:
 
     ``hung``: something stands still for ever and nothing panicked; ``stuck`` says what. ``silent``: and not a line
     about it is on the console. ``damage``: what a kernel that goes on will not get back before the next boot.
+    ``serves``: false where that leaves no disk or no network to serve with.
     """
 
     kind: Literal["survived", "panicked", "hung"]
@@ -65,6 +66,7 @@ class Ending:
     stuck: tuple[str, ...]
     silent: bool
     damage: tuple[str, ...]
+    serves: bool
     impact: CrashImpact
 
 
@@ -151,7 +153,16 @@ class Boot:
                 decision = next((e.decision for e in reversed(self.console) if e.decision), None)
                 silent = bool(stuck) and not self.console
                 self.ending = Ending(
-                    kind, self.clock.now, decision, self.oops.struck_ns, 0, stuck, silent, self.damage(), self.impact()
+                    kind,
+                    self.clock.now,
+                    decision,
+                    self.oops.struck_ns,
+                    0,
+                    stuck,
+                    silent,
+                    self.damage(),
+                    self.serves(),
+                    self.impact(),
                 )
         return self.ending
 
@@ -166,7 +177,9 @@ class Boot:
         self.clock.stopped = True
         struck_ns, stuck = self.oops.struck_ns, self.watchdog.stuck()
         impact = self.impact(to_s(self.clock.now - struck_ns))
-        self.ending = Ending("panicked", self.clock.now, decision, struck_ns, cpu, stuck, False, self.damage(), impact)
+        self.ending = Ending(
+            "panicked", self.clock.now, decision, struck_ns, cpu, stuck, False, self.damage(), False, impact
+        )
 
     def damage(self) -> tuple[str, ...]:
         """What this kernel has lost for good although it goes on."""
@@ -178,6 +191,10 @@ class Boot:
         found += [f"{self.oops.oopses} oopses"] if self.oops.oopses else []
         found += [f"the OOM killer ended {victim}" for victim in self.oom_killed]
         return tuple(found)
+
+    def serves(self) -> bool:
+        """Whether there is still a disk and a network card to serve clients with."""
+        return not self.disk.is_offline and (not self.nic.is_hung or self.nic.rules.resets)
 
     # ---------------------------------------------------------------- tasks and memory
 
@@ -197,7 +214,12 @@ class Boot:
         return self.next_pid - 1
 
     def exits(self, task: Task, oopsed: bool) -> None:
-        """do_exit(): the call of a client that it served is lost; the last thread gives all memory back."""
+        """do_exit(): the call of a client that it served is lost; the last thread gives all memory back.
+
+        Nobody reaps a task that the kernel has parked, nor the children of a systemd that is frozen: they stay zombies.
+        """
+        if task in self.oops.parked or self.oops.init_frozen:
+            task.became("Z")
         if task.serves is not None:
             self.nic.abandons(task.serves)
         process = task.process
@@ -235,7 +257,7 @@ class Boot:
         self._sector += pages * 8
         request = Request(self.clock, op, pages, done, self._sector)
         if self.recorder is not None:
-            self.recorder.requests.append(request)
+            self.recorder.asked(request)
         return request
 
     def log(self, lines: list[str]) -> None:

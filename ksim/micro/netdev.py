@@ -97,7 +97,7 @@ class NetDevice:
     ) -> None:
         self.clock, self.name, self.driver, self.rules = clock, name, driver, rules
         self._irq, self._wire = Alarm(clock, self._interrupt), Alarm(clock, self._sent)
-        self._byte_ns, self.hang, self._drop, self._reset_ns = byte_ns, hang, drop, reset_ns
+        self._byte_ns, self.hang, self.drop, self._reset_ns = byte_ns, hang, drop, reset_ns
         self._cpus, self.socket, self._log, self._on_irq = cpus, socket, log, on_irq
         self._armed = armed
         self._release, self._warns = release, warns
@@ -128,7 +128,7 @@ class NetDevice:
         return call
 
     def _arrives(self, call: Call) -> None:
-        if not self.is_up or len(self.ring) >= self.rules.rx_ring or self._drop.due():
+        if not self.is_up or len(self.ring) >= self.rules.rx_ring or self.drop.due():
             self.dropped += 1
             self._again(call)
             return

@@ -40,6 +40,7 @@ class Armed:
 
 class Oops:
     """The faults of one boot. ``armed``: by strike point; ``struck_ns``: when the last one struck.
+    ``parked``: tasks that are dead and will never be reaped.
 
     ``taint``, ``oopses``, ``warns``, ``stalls``, ``hung_reports``: the state of the kernel that decisions ask for.
     """
@@ -53,6 +54,7 @@ class Oops:
         self.init_frozen = False
         self._wrong_order: Trigger | None = None
         self._asked: list[tuple[Asked, Trigger]] = []
+        self.parked: list[Task] = []
 
     def never_struck(self) -> list[str]:
         """Faults that somebody asked for and that have not struck, each with how often the kernel came by."""
@@ -63,11 +65,19 @@ class Oops:
         ]
 
     def arm(self, asked: Asked) -> None:
-        """Sets up a fault that somebody asks for. Raises ScenarioError for an error of another file system."""
+        """Sets up a fault that somebody asks for. Raises ScenarioError for an error of another file system,
+        and for two faults of which the one would take the place of the other.
+        """
         boot, event = self._boot, asked.fault.event
         mounted = boot.micro.disk.file_system
         if event.partition("_")[0] in ("ext4", "xfs") and not event.startswith(mounted):
             raise ScenarioError(f"fault {event}: micro.disk.file_system is {mounted}, which has no such error")
+        for other, _ in self._asked:
+            kinds = {other.fault.kind, asked.fault.kind}
+            if other.point == asked.point and len(kinds) == 1 and kinds != {"program"}:
+                raise ScenarioError(
+                    f"faults {other.fault.name} and {asked.fault.name} both wait at {asked.point}: one each"
+                )
         trigger = Trigger(boot.draw(f"fault {asked.fault.name}"), nth=asked.nth)
         match asked.fault.kind:
             case "event":
@@ -77,6 +87,8 @@ class Oops:
                     boot.scheduler.on_idle = self._idles
             case "lock":
                 self._wrong_order = trigger
+            case "nic" if asked.fault.name == "packet_lost":
+                boot.nic.drop = trigger
             case "nic":
                 boot.nic.hang = trigger
             case "disk":
@@ -139,6 +151,8 @@ class Oops:
                     missing.remove(lock.kind)
             for kind in missing:
                 self._leave_behind(armed.point, kind, task)
+            if decision.end is End.PARKED:
+                self.parked.append(task)
             raise Oopsed
         for thread in task.process.threads:
             thread.kill()

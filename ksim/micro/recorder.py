@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ksim.micro.machine import Boot
 
 SAMPLE_NS = 1_000_000
+FORGETS_AT = 10_000
 
 
 class Work(NamedTuple):
@@ -52,12 +53,13 @@ class Sample(NamedTuple):
 
 
 class Recorder:
-    """Records from ``from_ns`` on. One boot each."""
+    """Records from ``from_ns`` on; ``before`` is the last change of each task until then. One boot each."""
 
     def __init__(self, from_ns: int = 0) -> None:
         self.from_ns = from_ns
         self.works: list[Work] = []
         self.changes: list[Change] = []
+        self.before: dict[Task, Change] = {}
         self.requests: list[Request] = []
         self.samples: list[Sample] = []
 
@@ -68,6 +70,12 @@ class Recorder:
     def task(self, *args: Any, **how: Any) -> Task:
         """A task that is watched."""
         return _Task(self, *args, **how)
+
+    def asked(self, request: Request) -> None:
+        """A command of the disk; those that were over before the recording are forgotten in time."""
+        self.requests.append(request)
+        if len(self.requests) >= FORGETS_AT and request.issued_ns < self.from_ns:
+            self.requests = [request for request in self.requests if not request.is_over]
 
     def watch(self, boot: Boot) -> None:
         """Looks at queues and memory every millisecond."""
@@ -131,7 +139,11 @@ class _Task(Task):
         super().wake()
 
     def _note(self, state: State, why: str) -> None:
-        self._recorder.changes.append(Change(self.clock.now, self, state, why))
+        recorder, change = self._recorder, Change(self.clock.now, self, state, why)
+        if change.at_ns < recorder.from_ns:
+            recorder.before[self] = change
+        else:
+            recorder.changes.append(change)
 
 
 def _why(waits_for: Any) -> str:

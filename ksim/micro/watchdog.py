@@ -99,9 +99,9 @@ class Watchdog:
         found += [
             f"{task} waits for {task.waits_for} of a dead task"
             for task in boot.tasks
-            if isinstance(task.waits_for, Lock) and any(owner.state == "X" for owner in task.waits_for.owners)
+            if isinstance(task.waits_for, Lock) and any(owner.state in ("X", "Z") for owner in task.waits_for.owners)
         ]
         jbd2 = boot.files.jbd2
-        if jbd2 is not None and jbd2.state == "X":  # nobody else will ever commit
+        if jbd2 is not None and jbd2.state in ("X", "Z"):  # nobody else will ever commit
             found += [f"{t} waits for a commit of dead {jbd2}" for t in boot.tasks if t.waits_for == COMMIT]
         return tuple(found + deadlocks(boot.tasks))

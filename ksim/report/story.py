@@ -43,6 +43,7 @@ def _head(story: Story) -> list[str]:
         f"seed {story.scenario.seed}, replication {story.boot.replication}; fault: {asked or 'none asked for'}",
         "",
         f"{to_s(ending.at_ns):.6f} s after the start: {_KINDS[ending.kind]}"
+        + ("" if ending.serves or ending.kind != "survived" else " It has nothing left to serve with.")
         + (" Not a line about it is on the console." if ending.silent else ""),
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ksim.linux.console import report
 from ksim.linux.watermarks import PAGE_BYTES
-from ksim.micro.recorder import Change, Recorder
+from ksim.micro.recorder import Recorder
 from ksim.micro.task import Task
 from ksim.report.perfetto import LATEST_NS, TraceBuilder
 from ksim.study.story import Story, look
@@ -50,10 +50,10 @@ def _tasks(out: TraceBuilder, recorder: Recorder, end_ns: int) -> None:
     spans: dict[Task, list[tuple[int, int, str, str]]] = {}
     for work in recorder.works:
         spans.setdefault(work.task, []).append((work.start_ns, work.end_ns, "running", work.mode))
-    open_at: dict[Task, Change] = {}
+    open_at = dict(recorder.before)
     for change in recorder.changes:
         before = open_at.get(change.task)
-        if before is not None and change.at_ns >= recorder.from_ns:
+        if before is not None:
             spans.setdefault(change.task, []).append((before.at_ns, change.at_ns, _STATES[before.state], before.why))
         open_at[change.task] = change
     for task, change in open_at.items():

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import ClassVar
 
 import pytest
 import simpy
@@ -31,7 +29,9 @@ class Nothing:
     """A recorder that records nothing. Without one the same classes run, and nobody asks at each event."""
 
     cpu, task = CPU, Task
-    requests: ClassVar[deque[object]] = deque(maxlen=0)
+
+    def asked(self, request: object) -> None:
+        """Keeps nothing."""
 
     def watch(self, boot: Boot) -> None:
         """Looks at nothing."""

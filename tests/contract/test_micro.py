@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import cache
 from typing import Any
 
@@ -523,3 +523,40 @@ def test_a_killed_task_does_not_wait_for_room_in_the_ring() -> None:
     it.ending = None
     it.run(2.1)
     assert (task.state, it.nic.lost) == ("X", lost + 1)
+
+
+def test_two_faults_in_one_place_are_refused() -> None:
+    for faults in (
+        ("null_deref:5", "page_fault@vfs_read:9"),
+        ("disk_lost:5", "disk_dies:9"),
+        ("nic_hang", "nic_hang:5"),
+    ):
+        with pytest.raises(ScenarioError, match="one each"):
+            boot(faults=faults)
+    boot(faults=("null_deref:5", "page_fault:9", "disk_lost:5", "bad_sector:5", "packet_lost:3"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "sees"),
+    [
+        ("write_error:3", lambda it: it.failed_calls == 1 and not it.files.is_read_only),
+        ("flush_error:1", lambda it: it.files.is_read_only),
+        ("packet_lost:50", lambda it: it.nic.retransmits == 1),
+    ],
+)
+def test_the_nth_operation_fails(fault: str, sees: Callable[[Boot], bool]) -> None:
+    it = boot("micro.workload=database", "micro.nic.drop=0", faults=(fault,))
+    it.run(10.0)
+    assert it.oops.never_struck() == []
+    assert sees(it)
+
+
+def test_nobody_reaps_the_children_of_a_frozen_systemd() -> None:
+    """A segfault of pid 1 freezes it; who dies after that stays a zombie, and no service is started again."""
+    it = boot(*OFF, faults=("user_fault@pid1:1",))
+    it.clock.play(2 * 10**9)
+    assert it.oops.init_frozen
+    it.oops.arm(parse_fault("null_deref:1"))
+    it.run(4.0)
+    assert [task.state for task in it.tasks if task.state in ("X", "Z")] == ["Z"]
+    assert it.restarts == 0
