@@ -389,8 +389,10 @@ SETTING_CASES = {
     "sched_stack_end_check": ("stack_end", {}, 0, 1),
     "release": ("soft_lockup", {"softlockup_panic": 3}, (6, 12), (7, 0)),
 }
-DECIDED_ELSEWHERE = {"kexec_load_disabled", "kexec_load_limit_panic"}
-"""They decide whether a crash kernel is loaded at all: Settings.crash_kernel_loadable."""
+PAGER = {"swappiness", "dirty_ratio", "dirty_background_ratio", "min_free_kbytes"}
+"""They decide when memory is short, not what Linux does then: see test_micro_parameters.py."""
+DECIDED_ELSEWHERE = {"kexec_load_disabled", "kexec_load_limit_panic", *PAGER}
+"""The first two decide whether a crash kernel is loaded at all: Settings.crash_kernel_loadable."""
 STATE_CASES = {
     "event": None,
     "settings": None,
