@@ -13,7 +13,6 @@ from ksim.linux.vocabulary import TaskKind
 from ksim.linux.watermarks import PAGE_BYTES
 from ksim.micro import programs
 from ksim.micro.blkdev import BlockDevice, Ladder
-from ksim.micro.causes import Asked
 from ksim.micro.clock import Alarm
 from ksim.micro.cpu import Scheduler
 from ksim.micro.filesystem import File, FileSystem
@@ -216,26 +215,7 @@ def leak(boot: Boot) -> None:
 
 
 LEAK_PAGES = 4096
-
-
-def damage(boot: Boot, asked: Asked, trigger: Trigger) -> None:
-    """The faults of the disk: at one command, or so that nothing helps."""
-    ladder = boot.disk.ladder
-    match asked.fault.name:
-        case "bad_sector":
-            ladder.medium = trigger
-        case "write_error":
-            ladder.write_error = trigger
-        case "flush_error":
-            ladder.flush_error = trigger
-        case _:
-            ladder.lost = trigger
-    if asked.fault.name == "disk_dies":
-        ladder.abort_works = ladder.reset_works = _no
-
-
-def _no() -> bool:
-    return False
+"""Of one touch."""
 
 
 def _clients(boot: Boot, per_s: float) -> None:

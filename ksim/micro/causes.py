@@ -30,7 +30,8 @@ Kind = Literal["event", "disk", "nic", "program", "lock"]
 class Fault:
     """One fault.
 
-    ``event``: of ``ksim.linux.events``, for the kind "event"; ``point``: where it strikes if nobody says.
+    ``event``: of ``ksim.linux.events``, for the kind "event"; ``point``: where it strikes if nobody says, and ``nth``
+    at which pass (0: the point's own). ``slot``: for the others the trigger of the device that it takes the place of.
     """
 
     name: str
@@ -39,6 +40,12 @@ class Fault:
     kind: Kind = "event"
     event: str = ""
     point: str = ""
+    slot: str = ""
+    nth: int = 0
+
+    def place(self, point: str) -> str:
+        """What only one fault at a time can have."""
+        return f"{self.kind} {self.slot or point}"
 
 
 _AT: Mapping[str, tuple[str, str]] = {
@@ -83,25 +90,19 @@ _AT: Mapping[str, tuple[str, str]] = {
     "workqueue_lockup": ("conflict", "worker_thread"),
     "silent_hang": ("conflict", "pid1"),
 }
+_IRQ = "blk_mq_complete_request"
 _OWN = (
-    Fault("disk_lost", "disk", "a command of the disk that is never answered", "disk", point="submit_bio"),
-    Fault(
-        "disk_dies",
-        "disk",
-        "a command without an answer, and neither an abort nor a reset helps",
-        "disk",
-        point="submit_bio",
-    ),
-    Fault("bad_sector", "disk", "a read that ends with EIO", "disk", point="blk_mq_complete_request"),
-    Fault("write_error", "disk", "a write that ends with EIO", "disk", point="__blk_mq_end_request"),
-    Fault("flush_error", "disk", "a cache flush that ends with EIO", "disk", point="blkdev_issue_flush"),
-    Fault("packet_lost", "disk", "a received packet that gets lost", "nic", point="netif_receive_skb"),
-    Fault("nic_hang", "disk", "the network card stops sending", "nic", point="dev_queue_xmit"),
-    Fault("lock_inversion", "conflict", "two directories are locked in the wrong order", "lock", point="vfs_rename"),
-    Fault(
-        "memory_leak", "software", "a program that takes memory as fast as it can", "program", point="handle_mm_fault"
-    ),
-)
+    Fault("disk_lost", "disk", "a command of the disk that is never answered", "disk", "", "submit_bio", "lost"),
+    Fault("disk_dies", "disk", "a command without an answer, and neither an abort nor a reset helps", "disk", "",
+          "submit_bio", "lost"),
+    Fault("bad_sector", "disk", "a read that ends with EIO", "disk", "", _IRQ, "medium"),
+    Fault("write_error", "disk", "a write that ends with EIO", "disk", "", _IRQ, "write_error", 10),
+    Fault("flush_error", "disk", "a cache flush that ends with EIO", "disk", "", _IRQ, "flush_error", 2),
+    Fault("packet_lost", "disk", "a received packet that gets lost", "nic", "", "napi_poll", "drop"),
+    Fault("nic_hang", "disk", "the network card stops sending", "nic", "", "dev_queue_xmit", "hang"),
+    Fault("lock_inversion", "conflict", "two directories are locked in the wrong order", "lock", "", "vfs_rename"),
+    Fault("memory_leak", "software", "a program that takes memory as fast as it can", "program", "", "handle_mm_fault"),
+)  # fmt: skip
 FAULTS: Mapping[str, Fault] = {
     **{name: Fault(name, cause, EVENTS[name].what, event=name, point=at) for name, (cause, at) in _AT.items()},
     **{fault.name: fault for fault in _OWN},
@@ -134,4 +135,4 @@ def parse_fault(text: str) -> Asked:
     found = point_named(point.strip()).name if at else fault.point
     if colon and not (number.strip().isascii() and number.strip().isdigit() and 1 <= int(number[:20]) <= 10**12):
         raise ScenarioError(f"fault {name}: expected a pass from 1 to 1000000000000 behind ':', got '{number[:40]}'")
-    return Asked(fault, found, int(number) if colon else point_named(found).nth)
+    return Asked(fault, found, int(number) if colon else fault.nth or point_named(found).nth)

@@ -14,8 +14,6 @@ from typing import Any
 import simpy
 from simpy.events import NORMAL, Event, EventPriority
 
-from ksim.units import to_s
-
 
 class Clock(simpy.Environment):
     """Time since the start of this boot, in ns. ``steps`` counts the events that have happened.
@@ -35,11 +33,6 @@ class Clock(simpy.Environment):
     def now(self) -> int:
         """Nanoseconds since boot."""
         return self._now
-
-    @property
-    def seconds(self) -> float:
-        """Time since boot in seconds, for the console and for people."""
-        return to_s(self._now)
 
     def play(self, until_ns: int) -> None:
         """All events up to and including ``until_ns``, or up to the one that stops the clock."""

@@ -319,10 +319,10 @@ class FileSystem:
 
 
 JOURNAL_PAGES = 8
-"""Of one commit: descriptor, a few metadata blocks, commit block."""
-COMMIT_NS = 20_000
+"""Of one commit: descriptor, a few metadata blocks, commit block. ASSUMED."""
+COMMIT_NS, WRITEBACK_PAGE_NS = 20_000, 200
+"""CPU time of one commit, and of one page that the flusher hands to the disk. ASSUMED."""
 BATCH_NS = 100_000_000
 """Pages that became dirty within so long count as equally old."""
 FLUSH_PAGES = 1024
 """MIN_WRITEBACK_PAGES, fs/fs-writeback.c: 4 MiB."""
-WRITEBACK_PAGE_NS = 200

@@ -17,32 +17,25 @@ from ksim.micro.task import Task
 
 
 class Lock:
-    """One lock. ``kind``: how waiters wait. Readers share an rwsem; everything else has one owner.
-
-    ``waits``, ``waited_ns``: how often somebody had to wait, and how long all together.
-    """
+    """One lock. ``kind``: how waiters wait. Readers share an rwsem; everything else has one owner."""
 
     def __init__(self, name: str, kind: Kind) -> None:
         self.name, self.kind = name, kind
         self.owners: list[Task] = []
         self.is_shared = False
         self.queue: deque[tuple[Task, bool]] = deque()
-        self.waits = self.waited_ns = 0
 
     def try_take(self, task: Task, *, shared: bool = False) -> bool:
         """Takes the lock if it is free: no event, no time."""
         if self.owners and not (shared and self.is_shared and not self.queue):
             return False
-        self.owners.append(task)
-        self.is_shared = shared
-        task.held.append(self)
+        self._give(task, shared)
         return True
 
     def take(self, task: Task, *, shared: bool = False) -> Generator[Any, Any, None]:
         """Takes the lock, after waiting for it: asleep (state D) or spinning on the CPU."""
         if self.try_take(task, shared=shared):
             return
-        self.waits += 1
         began_ns = task.now_ns
         self.queue.append((task, shared))
         if self.kind.spins:
@@ -52,7 +45,6 @@ class Lock:
         else:
             yield task.sleep("D", self)
         task.waits_for = None
-        self.waited_ns += task.now_ns - began_ns
 
     def release(self, task: Task) -> None:
         """Gives it to the first who waits, and for a reader to the readers behind him."""
@@ -82,8 +74,7 @@ def wait_for_graph(tasks: Iterable[Task]) -> nx.DiGraph[Task]:
     """Who waits for whom: an edge from each waiter to every owner of the lock, which the edge names."""
     graph: nx.DiGraph[Task] = nx.DiGraph()
     for task in tasks:
-        # a lock that was given to a waiter who has not run since is his own
-        if isinstance(task.waits_for, Lock) and task not in task.waits_for.owners:
+        if isinstance(task.waits_for, Lock):
             for owner in task.waits_for.owners:
                 graph.add_edge(task, owner, lock=task.waits_for.name)
     return graph

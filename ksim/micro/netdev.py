@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 COALESCE_NS = 20_000
 """From a packet to its interrupt: rx-usecs of interrupt moderation, about 20 us in Intel's drivers."""
 IRQ_NS, PACKET_NS = 1_000, 1_500
+"""CPU time of a hard interrupt, and of one packet in softirq up to its socket. ASSUMED."""
 RTO_NS = 200_000_000
 """TCP_RTO_MIN, include/net/tcp.h; doubled at each try."""
 _WEIGHT: int = NAPI_WEIGHT.value

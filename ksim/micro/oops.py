@@ -42,7 +42,7 @@ class Oops:
     """The faults of one boot. ``armed``: by strike point; ``struck_ns``: when the last one struck.
     ``parked``: tasks that are dead and will never be reaped.
 
-    ``taint``, ``oopses``, ``warns``, ``stalls``, ``hung_reports``: the state of the kernel that decisions ask for.
+    ``taint``, ``oopses``, ``warns``, ``hung_reports``: the state of the kernel that decisions ask for.
     """
 
     def __init__(self, boot: Boot) -> None:
@@ -50,7 +50,7 @@ class Oops:
         self.armed: dict[str, Armed] = {}
         self.struck_ns = 0
         self.taint = Taint.none()
-        self.oopses = self.warns = self.stalls = self.hung_reports = 0
+        self.oopses = self.warns = self.hung_reports = 0
         self.init_frozen = False
         self._wrong_order: Trigger | None = None
         self._asked: list[tuple[Asked, Trigger]] = []
@@ -72,12 +72,11 @@ class Oops:
         mounted = boot.micro.disk.file_system
         if event.partition("_")[0] in ("ext4", "xfs") and not event.startswith(mounted):
             raise ScenarioError(f"fault {event}: micro.disk.file_system is {mounted}, which has no such error")
+        place = asked.fault.place(asked.point)
         for other, _ in self._asked:
-            kinds = {other.fault.kind, asked.fault.kind}
-            if other.point == asked.point and len(kinds) == 1 and kinds != {"program"}:
-                raise ScenarioError(
-                    f"faults {other.fault.name} and {asked.fault.name} both wait at {asked.point}: one each"
-                )
+            if other.fault.place(other.point) == place:
+                both = f"faults {other.fault.name} and {asked.fault.name}"
+                raise ScenarioError(f"{both} both wait at {asked.point}: one each")
         trigger = Trigger(boot.draw(f"fault {asked.fault.name}"), nth=asked.nth)
         match asked.fault.kind:
             case "event":
@@ -87,12 +86,12 @@ class Oops:
                     boot.scheduler.on_idle = self._idles
             case "lock":
                 self._wrong_order = trigger
-            case "nic" if asked.fault.name == "packet_lost":
-                boot.nic.drop = trigger
             case "nic":
-                boot.nic.hang = trigger
+                setattr(boot.nic, asked.fault.slot, trigger)
             case "disk":
-                build.damage(boot, asked, trigger)
+                setattr(boot.disk.ladder, asked.fault.slot, trigger)
+                if asked.fault.name == "disk_dies":
+                    boot.disk.ladder.abort_works = boot.disk.ladder.reset_works = _no
             case "program":
                 build.leak(boot)
                 return
@@ -179,7 +178,7 @@ class Oops:
         """What Linux does about ``event`` in the state of this boot, with ``task`` running (None: an idle CPU)."""
         who = task.as_linux() if task is not None else LinuxTask(TaskKind.IDLE)
         return self._boot.linux.decide(
-            event, task=who, taint=self.taint, oopses=self.oopses, warns=self.warns, stalls=self.stalls,
+            event, task=who, taint=self.taint, oopses=self.oopses, warns=self.warns,
             hung_reports=self.hung_reports, **state,
         )  # fmt: skip
 
@@ -195,3 +194,7 @@ class Oops:
         elif decision.end is End.FROZEN:
             self.init_frozen = True
         return decision.end in (End.KILLED, End.PARKED)
+
+
+def _no() -> bool:
+    return False

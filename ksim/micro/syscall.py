@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from ksim.micro.machine import Boot
 
 COPY_PAGE_NS = 400
-"""Of 4 KiB to or from user space: about 10 GB/s."""
+"""Of 4 KiB to or from user space: about 10 GB/s. ASSUMED, as the two below: one core of today."""
 SEND_NS = 3_000
 """tcp_sendmsg() and the way down to the driver."""
 LOOKUP_NS = 1_500
-FORK_NS = 60_000
+"""One name in one directory."""
 
 
 class Syscalls:

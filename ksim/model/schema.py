@@ -24,6 +24,7 @@ from ksim.model.fields import (
     param,
     show_value,
 )
+from ksim.model.schema_micro import WorkloadName
 from ksim.source import ENGINEERING, Source, assumed
 from ksim.units import YEAR_S
 
@@ -122,7 +123,7 @@ class Pages(Shares):
 PAGES = {"zero": 0.03, "cache": 0.25, "private_cache": 0.05, "user": 0.35, "free": 0.295, "kernel": 0.025}
 
 
-ImpactName = Literal["", "web-server", "database", "file-server", "build-farm", "idle"]
+ImpactName = Literal["", WorkloadName]
 
 
 class Workload(Table):

@@ -43,7 +43,7 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Story:
-    """``stages``: from the end of the boot to the first answer; empty for a boot that survived."""
+    """``stages``: from the end of the boot to the first answer; empty for one that goes on and serves."""
 
     scenario: Scenario
     boot: Boot
@@ -90,14 +90,13 @@ def tell(
         recorder = Recorder(max(0, ending.at_ns - to_ns(WINDOW_S)))
         boot = Boot(scenario, replication, faults=faults, recorder=recorder)
         ending = boot.run()
-    stages = (
-        _way_back(scenario, _junction(boot, ending), ending, strategy, replication) if ending.kind != "survived" else ()
-    )
+    goes_on = ending.kind == "survived" and ending.serves
+    stages = () if goes_on else _way_back(scenario, _junction(boot, ending), ending, strategy, replication)
     return Story(scenario, boot, ending, tuple(faults), stages, recorder)
 
 
 def _junction(boot: Boot, ending: Ending) -> str:
-    if ending.kind == "hung":
+    if ending.kind != "panicked":
         return "dead" if all(cpu.is_lost for cpu in boot.scheduler.cpus) else "wedged"
     decision = ending.decision
     assert decision is not None

@@ -19,6 +19,7 @@ from ksim.micro.causes import CAUSES, FAULTS, parse_fault
 from ksim.micro.filesystem import JOURNAL_PAGES
 from ksim.micro.locks import deadlocks
 from ksim.micro.machine import Boot
+from ksim.micro.strike import POINTS
 from ksim.micro.task import Process, Task
 from ksim.model.loader import load
 from ksim.model.scenario import Scenario
@@ -523,6 +524,16 @@ def test_a_killed_task_does_not_wait_for_room_in_the_ring() -> None:
     it.ending = None
     it.run(2.1)
     assert (task.state, it.nic.lost) == ("X", lost + 1)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_every_point_is_on_the_way_of_some_workload(point: str) -> None:
+    """A point that the kernel never passes would be a fault that never strikes."""
+    busy = {"wb_workfn": "file-server", **BUSY}.get(point, "web-server")
+    pressure = ["micro.memory.leak=2000"] if point == "shrink_node" else []
+    it = boot(f"micro.workload={busy}", *OFF, *pressure, faults=(f"warn@{point}:1",))
+    it.run(40.0 if point == "wb_workfn" else 6.0)
+    assert it.oops.never_struck() == []
 
 
 def test_two_faults_in_one_place_are_refused() -> None:

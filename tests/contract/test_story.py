@@ -83,6 +83,22 @@ def test_a_hang_that_nobody_sees_is_silent_and_ends_from_outside() -> None:
     assert found.stages[0].phase == "hung"
 
 
+@pytest.mark.parametrize(
+    ("fault", "overrides"),
+    [
+        ("disk_dies:20", ("micro.disk.kind=scsi", "micro.disk.timeout=1 s", "micro.span=70 s", "micro.load=0.1")),
+        ("nic_hang:20", ("micro.nic.driver=virtio_net", "micro.span=8 s")),
+    ],
+)
+def test_a_kernel_with_nothing_left_to_serve_with_needs_somebody_outside(
+    fault: str, overrides: tuple[str, ...]
+) -> None:
+    found = story(fault, *overrides)
+    assert (found.ending.kind, found.ending.serves) == ("survived", False)
+    assert found.stages[0].phase == "hung"
+    assert found.downtime_s > 60.0
+
+
 def test_the_dump_is_a_dump_of_this_memory() -> None:
     """More dirty and anonymous memory in use: at dump level 0 nothing changes, at 31 only kernel pages count."""
     level_8 = ("kdump.core_collector=makedumpfile -d 23", "capture.dump_sigma=0.0")
