@@ -1,39 +1,23 @@
-"""One boot of the micro reader as Linux would play it: every fault, every detector, the OOM killer, a dying disk."""
+"""One boot of the micro reader as Linux would play it: every fault, every detector, locks, the OOM killer."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Generator
-from functools import cache
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from ksim.errors import ScenarioError
-from ksim.linux.block import command_fails
 from ksim.linux.detectors import DETECTORS
 from ksim.linux.rules import End, Strike
 from ksim.linux.vocabulary import Lock as Kind
-from ksim.micro.blkdev import Request
 from ksim.micro.causes import CAUSES, FAULTS, parse_fault
-from ksim.micro.filesystem import JOURNAL_PAGES
 from ksim.micro.locks import deadlocks
 from ksim.micro.machine import Boot
 from ksim.micro.strike import POINTS
 from ksim.micro.task import Process, Task
-from ksim.model.loader import load
-from ksim.model.scenario import Scenario
+from tests.contract.micro_boots import OFF, ON, boot, events
 
-SMALL = (
-    "host.memory=8 GiB", "host.cpus=2", "micro.load=0.02", "micro.disk.lost=0", "micro.nic.hang=0",
-    "linux.cmdline=quiet rcupdate.rcu_cpu_stall_timeout=21",
-)  # fmt: skip
-KNOBS = (
-    "kernel.panic_on_oops", "kernel.softlockup_panic", "kernel.hardlockup_panic", "kernel.hung_task_panic",
-    "kernel.panic_on_rcu_stall", "kernel.panic_on_warn", "kernel.unknown_nmi_panic", "kernel.panic_on_io_nmi",
-)  # fmt: skip
-OFF = (*(f"{knob}=0" for knob in KNOBS), "vm.panic_on_oom=0", "micro.disk.errors=continue")
-ON = (*(f"{knob}=1" for knob in KNOBS), "vm.panic_on_oom=1", "micro.disk.errors=panic")
 BUSY = {
     "ext4_sync_file": "database", "submit_bio": "database", "blk_mq_complete_request": "database",
     "jbd2_journal_commit_transaction": "database", "handle_mm_fault": "build-farm", "vfs_rename": "file-server",
@@ -42,26 +26,9 @@ BUSY = {
 """A workload that passes the point; the web server passes all others."""
 
 
-def boot(*overrides: str, faults: tuple[str, ...] = (), replication: int = 0) -> Boot:
-    return Boot(scenario(overrides), replication, faults=[parse_fault(text) for text in faults])
-
-
-@cache
-def scenario(overrides: tuple[str, ...]) -> Scenario:
-    return load("rack-server", (*SMALL, *overrides)).scenario
-
-
 def test_an_error_of_another_file_system_is_refused() -> None:
     with pytest.raises(ScenarioError, match="file_system is ext4, which has no such error"):
         boot(faults=("xfs_shutdown:3",))
-
-
-def lines(it: Boot) -> list[str]:
-    return [line for entry in it.console for line in entry.lines]
-
-
-def events(it: Boot) -> list[str]:
-    return [entry.decision.strike.event.name for entry in it.console if entry.decision]
 
 
 # ---------------------------------------------------------------- the seven causes
@@ -337,195 +304,6 @@ def test_a_file_has_no_more_pages_in_memory_than_it_has() -> None:
     assert it.pager.memory.check() == 0
 
 
-# ---------------------------------------------------------------- the disk
-
-
-@pytest.mark.parametrize("kind", ["nvme", "scsi"])
-def test_a_lost_command_costs_half_a_minute(kind: str) -> None:
-    it = boot(
-        "micro.workload=database", f"micro.disk.kind={kind}", "micro.disk.abort_works=1", faults=("disk_lost:20",)
-    )
-    assert it.run(60.0).kind == "survived"
-    assert it.disk.timeouts == 1
-    assert it.disk.failed == 0
-    assert 30.0 <= it.nic.worst_ns / 1e9 <= 30.5
-
-
-@pytest.mark.parametrize("kind", ["nvme", "scsi"])
-@pytest.mark.parametrize(
-    ("mount", "ends_as"),
-    [
-        (("micro.disk.errors=continue",), "goes on"),
-        (("micro.disk.errors=remount-ro",), "read-only"),
-        (("micro.disk.errors=panic",), "panicked"),
-        (("micro.disk.file_system=xfs", "micro.disk.errors=panic"), "read-only"),
-    ],
-)
-def test_a_dying_disk(kind: str, mount: tuple[str, ...], ends_as: str) -> None:
-    it = boot("micro.workload=database", f"micro.disk.kind={kind}", *mount, faults=("disk_dies:20",))
-    struck = None
-    while struck is None or it.clock.now < struck + 10**9:
-        it.clock.play(it.clock.now + 10_000_000)
-        struck = struck or (it.clock.now if any(r.due_ns - r.began_ns == 30 * 10**9 for r in it.disk.busy) else None)
-    assert not it.disk.is_offline
-    expected = command_fails("nvme" if kind == "nvme" else "scsi", aborts_work=False).waits_s
-    it.clock.play(struck + math.floor((expected - 0.1) * 1e9))
-    assert not it.disk.is_offline
-    it.clock.play(struck + math.ceil((expected + 1.0) * 1e9))
-    assert it.disk.is_offline
-    ending = it.run(150.0)
-    assert it.disk.failed > 0
-    assert any("I/O error" in line for line in lines(it))
-    assert ending.kind == ("panicked" if ends_as == "panicked" else "survived")
-    assert it.files.is_read_only == (ends_as == "read-only")
-    assert f"{it.disk.name} is offline" in ending.damage
-    if ends_as != "panicked":
-        assert it.failed_calls > 0, "EIO or EROFS"
-        assert it.disk.in_flight == 0
-        assert not [task for task in it.tasks if task.state == "D"], "nobody waits for it any more"
-    if ends_as == "panicked":
-        assert ending.decision is not None
-        assert ending.decision.rule == "errors_panic"
-
-
-def test_a_fsync_behind_a_failed_commit_fails_at_once() -> None:
-    """errors=continue: whoever waits for the commit that failed hears of it; nobody runs in circles."""
-    it = boot("micro.workload=database", "micro.disk.errors=continue")
-    wal, heard = it.by_name["wal"], []
-
-    def body(boot: Boot, task: Task) -> Generator[Any, Any, None]:
-        yield boot.sys.write(task, wal, 4096)
-        heard.append((yield boot.sys.fsync(task, wal)))
-
-    def breaks(request: Request) -> Request:
-        request.failed = True
-        return request
-
-    new_request = it.files._new_request
-
-    def failing(op: Any, pages: int, done: Any) -> Request:
-        request = new_request(op, pages, done)
-        if pages == JOURNAL_PAGES:
-            request.done = lambda request: done(breaks(request))
-        return request
-
-    it.files._new_request = failing
-    it.spawn("syncer", body, Process(99, "syncer"))
-    it.clock.play(100_000_000)
-    assert heard == [False]
-    assert it.files.failed_tid > it.files.committed_tid
-
-
-def test_what_the_disk_did_not_take_is_not_durable() -> None:
-    it = boot("micro.workload=database", "micro.disk.errors=continue", faults=("disk_dies:20",))
-    it.run(120.0)
-    wal = it.by_name["wal"]
-    assert wal.lost > 0
-    assert wal.acked <= wal.durable < wal.written
-
-
-def test_a_bad_sector_is_an_error_of_one_read() -> None:
-    it = boot("micro.workload=database", faults=("bad_sector:5",))
-    assert it.run(20.0).kind == "survived"
-    assert (it.disk.failed, it.failed_calls, it.disk.timeouts) == (1, 1, 0)
-    assert any("critical medium error" in line for line in lines(it))
-
-
-def test_an_armed_point_makes_no_difference_to_the_page_cache() -> None:
-    """One draw decides whether a page is there, armed or not."""
-    plain, armed = boot("micro.workload=database"), boot("micro.workload=database", faults=("kasan:1000000",))
-    plain.run(10.0)
-    armed.run(10.0)
-    assert plain.files.cache_misses == armed.files.cache_misses
-    reads = 4 * plain.nic.completed
-    hit = plain.by_name["data"].hit
-    assert plain.files.cache_misses == pytest.approx(reads * (1.0 - hit), rel=0.25)
-
-
-# ---------------------------------------------------------------- the network card
-
-
-@pytest.mark.parametrize("release", ["5.14", "6.12"])
-def test_a_hanging_network_card_comes_back(release: str) -> None:
-    """TX watchdog after 5 s, link down, link up; no knob makes it a panic today."""
-    knobs = ON if release == "6.12" else OFF
-    it = boot("micro.workload=web-server", f"linux.release={release}", *knobs, faults=("nic_hang:30",))
-    while not it.nic.is_hung:
-        it.clock.play(it.clock.now + 1_000_000)
-    struck, before = it.clock.now, it.nic.completed
-    it.clock.play(struck + 4_990_000_000)
-    assert it.nic.completed == before
-    assert it.console == []
-    it.clock.play(struck + 5_000_000_000)
-    assert not it.nic.is_up
-    assert "NETDEV WATCHDOG" in lines(it)[0]
-    assert "down" in lines(it)[1].lower()
-    ending = it.run(40.0)
-    up = it.console[-1]
-    assert "up" in up.lines[0].lower()
-    assert 1.0 <= (up.at_ns - it.console[1].at_ns) / 1e9 <= 10.0
-    assert ending.kind == "survived"
-    assert it.nic.resets == 1
-    assert it.nic.completed > before
-    assert not it.nic.sending
-
-
-@pytest.mark.parametrize(("release", "kind"), [("5.14", "panicked"), ("6.12", "survived")])
-def test_the_tx_watchdog_was_a_warning_once(release: str, kind: str) -> None:
-    """WARN_ONCE until 6.8: taint W, and a panic under panic_on_warn; a plain line since."""
-    it = boot(f"linux.release={release}", "kernel.panic_on_warn=1", faults=("nic_hang:3",))
-    assert it.run(20.0).kind == kind
-    assert it.nic.resets == 1
-    assert ("warn" in events(it)) == (kind == "panicked")
-
-
-def test_a_shut_down_wakes_throttled_writers_once() -> None:
-    it = boot("micro.workload=idle")
-    it.run(0.1)
-    task = next(task for task in it.tasks if task.comm == "kthreadd")
-    it.files._throttled.append(task)
-    it.files.shut_down()
-    it.clock.play(it.clock.now + 10**6)
-    since_ns = task.since_ns
-    it.pager.memory.dirty += 1
-    file = it.files.files[0]
-    file.dirty, file.flying = file.dirty + 1, file.flying + 1
-    it.files._written(file, 1, False)  # a write that was under way: it wakes nobody out of another sleep
-    assert (task.state, task.since_ns) == ("S", since_ns)
-
-
-def test_a_cluster_of_swap_is_read_once() -> None:
-    it = boot("micro.workload=database", "micro.memory.swap=1 GiB")
-    pager, task = it.pager, next(task for task in it.tasks if task.comm == "postgres")
-    process = task.process
-    process.anon, process.swapped = 0, 8
-    free = pager.memory.free
-
-    def first(task: Task, pages: int) -> Generator[Any, Any, bool]:
-        process.swapped = 3  # another thread took some of it while this one waited for memory
-        pager.memory.free -= pages
-        yield from ()
-        return True
-
-    pager.take, pager.allocate = (lambda pages: False), first  # type: ignore[method-assign]
-    pager.memory.swap_used = 3
-    next(pager.revisit(task, 1))
-    assert (process.swapped, process.anon, pager.memory.swap_used, free - pager.memory.free) == (0, 3, 0, 3)
-
-
-def test_a_killed_task_does_not_wait_for_room_in_the_ring() -> None:
-    it = boot("micro.nic.driver=virtio_net", "micro.load=1", faults=("nic_hang:1",))
-    it.run(2.0)
-    waiting = [task for task in it.tasks if task.waits_for == "sk_stream_wait_memory"]
-    assert waiting, "the ring is not full"
-    lost, task = it.nic.lost, waiting[0]
-    task.process.restarts = False
-    task.kill()
-    it.ending = None
-    it.run(2.1)
-    assert (task.state, it.nic.lost) == ("X", lost + 1)
-
-
 @pytest.mark.parametrize("point", POINTS)
 def test_every_point_is_on_the_way_of_some_workload(point: str) -> None:
     """A point that the kernel never passes would be a fault that never strikes."""
@@ -545,21 +323,6 @@ def test_two_faults_in_one_place_are_refused() -> None:
         with pytest.raises(ScenarioError, match="one each"):
             boot(faults=faults)
     boot(faults=("null_deref:5", "page_fault:9", "disk_lost:5", "bad_sector:5", "packet_lost:3"))
-
-
-@pytest.mark.parametrize(
-    ("fault", "sees"),
-    [
-        ("write_error:3", lambda it: it.failed_calls == 1 and not it.files.is_read_only),
-        ("flush_error:1", lambda it: it.files.is_read_only),
-        ("packet_lost:50", lambda it: it.nic.retransmits == 1),
-    ],
-)
-def test_the_nth_operation_fails(fault: str, sees: Callable[[Boot], bool]) -> None:
-    it = boot("micro.workload=database", "micro.nic.drop=0", faults=(fault,))
-    it.run(10.0)
-    assert it.oops.never_struck() == []
-    assert sees(it)
 
 
 def test_nobody_reaps_the_children_of_a_frozen_systemd() -> None:
