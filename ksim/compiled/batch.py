@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from ksim.compiled.draws import start
 from ksim.compiled.program import program
-from ksim.compiled.tally import BINS, FIXED, SOFTWARE, XX, Facts, Room, Sums, X, Y, tally
+from ksim.compiled.tally import BINS, Facts, Room, Sums, tally
 from ksim.evidence.ledger import GROUPS, LIMITS, Ledger
 from ksim.evidence.sums import BINS_PER_OCTAVE, Histogram, Moments, ticks
 from ksim.evidence.transition import Layout

@@ -1,13 +1,15 @@
 """Numba, with a cache on disk that can be trusted.
 
-Numba asks only whether the file of a function itself has changed, and believes what it reads. Here machine code is stale
-when any file that goes into it has changed, a file of the cache that is damaged or another program's counts as not
-there, and one that cannot be written is done without.
+Numba asks only whether the file of a function itself has changed, and believes what it reads. Here machine code is
+stale when any file that goes into it has changed, a file of the cache that is damaged or not ours counts as not there,
+and one that cannot be written is done without.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import pickle
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -31,10 +33,9 @@ def jit(function: Function) -> Function:
 def kernel(function: Function) -> Function:
     """A function that Python calls: compiled at its first call or loaded from the cache. It releases the GIL."""
     code = numba.njit(nogil=True, error_model="numpy", _nrt=False)(function)
-    try:
+    # nowhere to keep it, or a Numba that does so in another way: compiled anew in each process
+    with contextlib.suppress(RuntimeError, OSError, AttributeError):
         code._cache = Kept(code.py_func)
-    except (RuntimeError, OSError, AttributeError):
-        pass  # nowhere to keep it, or a Numba that does so in another way: compiled anew in each process
     found: Function = code
     return found
 
@@ -77,8 +78,6 @@ class Checked(IndexDataCacheFile):  # type: ignore[misc]
         seal, text = super()._load_data(name)
         if seal != digest(text):
             raise OSError(f"{name} is damaged")
-        import pickle
-
         return pickle.loads(text)
 
 

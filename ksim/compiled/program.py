@@ -47,7 +47,8 @@ class Program(NamedTuple):
 
 def program(course: Course, seed: int) -> Program:
     """The arrays of a course under ``seed``."""
-    kinds, parameters, table, places = [], [], [], []
+    kinds, parameters, places = [], [], []
+    table: list[float] = []
     for _, law in course.streams:
         kind, a, b, values = _parameters(law)
         kinds.append(kind)
@@ -64,9 +65,7 @@ def program(course: Course, seed: int) -> Program:
         b=np.array([b for _, b in parameters]),
         table=np.array([*table, 0.0]),
         place=np.array(places),
-        branch=np.array(
-            [RACE if stop.clocks else ONE_WAY if stop.branch is None else stop.branch for stop in stops]
-        ),
+        branch=np.array([RACE if stop.clocks else ONE_WAY if stop.branch is None else stop.branch for stop in stops]),
         first=np.array([0, *ends]),
         target=np.array([target for stop in stops for target in stop.targets]),
         stream=np.array([stream for stop in stops for stream in stop.durations]),

@@ -59,7 +59,7 @@ def exp(x: float) -> float:
     value = taylor(r)
     if -1021 < power < 1022:  # the product is exact
         return value * float_of((power + 1023) << 52)
-    return math.ldexp(value, power)
+    return math.ldexp(value, int(power))
 
 
 @jit

@@ -24,7 +24,7 @@ ALL, SOFTWARE = range(2)
 MISSED = np.array(list(LIMITS.values()))
 BINS = 66 * BINS_PER_OCTAVE
 SHIFT = 52 - 10
-assert 1 << 10 == BINS_PER_OCTAVE  # the bin of a number is its exponent and the first ten bits of its mantissa
+assert BINS_PER_OCTAVE == 1 << 10  # the bin of a number is its exponent and the first ten bits of its mantissa
 
 
 class Facts(NamedTuple):
@@ -52,8 +52,8 @@ class Sums(NamedTuple):
     """``moments`` (rows, 5, 2): 128-bit X, XX, Y, YY, XY of columns, then of outages, software outages, their phases.
 
     ``many`` (rows,): observations. ``lengths``, ``years`` (2, BINS): of all outages and of those of software.
-    ``missed``: years beyond the limits. ``counts``: censored outages and steps. ``columns`` (replications, 4): downtime,
-    downtime of software, outages, lost work of each.
+    ``missed``: years beyond the limits. ``counts``: censored outages and steps. ``columns`` (replications, 4): downtime
+    of each, downtime of software, outages, lost work.
     """
 
     moments: Any
@@ -66,7 +66,7 @@ class Sums(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What one replication needs: ticks by cause and phase, and which of them are used; by phase; by column; by group."""
+    """Of one replication: ticks by cause and phase, with a list of those in use, by phase, by column and by group."""
 
     spent: Any
     used: Any
@@ -123,7 +123,7 @@ def tally(
             if time >= horizon_s:
                 break
             sums.counts[1] += 1
-            now = np.int64(np.rint(time * TICKS))
+            now: Any = np.int64(np.rint(time * TICKS))
             target = program.target[edge]
             if facts.down[node]:
                 note_down(facts, room, cause, facts.phase[node], since, now, has_year)

@@ -30,7 +30,7 @@ class Stop(NamedTuple):
 
 @dataclass(frozen=True)
 class Course:
-    """``stops`` in the order of the nodes; ``streams`` by number: the name of the draws and the law that they follow."""
+    """``stops`` in the order of the nodes; ``streams`` by number: the name of the draws, and their law."""
 
     entry: int
     stops: tuple[Stop, ...]
