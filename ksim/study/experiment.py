@@ -8,6 +8,7 @@ from typing import Any
 
 from ksim.model.loader import Loaded
 from ksim.study.compare import COMPARED, Row, Study
+from ksim.study.engine import Engine
 from ksim.study.pool import Progress
 
 
@@ -29,7 +30,8 @@ class Experiment:
     """What one file of ``experiments`` declares; ``name`` is also its folder under results/.
 
     At each of the ``points`` either ``strategies`` are compared or, where there are any, ``variants`` (name ->
-    overrides); ``observes`` makes a study of its own of the variants. ``shows`` are the measures of the summary by
+    overrides); ``observes`` makes a study of its own of the variants.
+    ``engine`` answers, see ``ksim.study.engine``. ``shows`` are the measures of the summary by
     their headings. ``finds`` makes sentences of the rows, ``draws`` a chart.
     """
 
@@ -42,6 +44,7 @@ class Experiment:
     points: tuple[Point, ...] = (HERE,)
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     observes: Observes | None = None
+    engine: Engine = "compiled"
     shows: Mapping[str, str] = field(default_factory=dict)
     finds: Callable[[Sequence[Row]], list[str]] | None = None
     draws: Callable[[Sequence[Row], str], Any] | None = None
