@@ -16,13 +16,14 @@ from ksim.chance.portable import Array
 from ksim.errors import NotSolvable
 from ksim.exact.lattice import DOWN, SPLIT, UP, Lattice, coarser, fitted
 
-COARSE, FINE = 2**9, (2**14, 2**16)
+COARSE, FINE = 2**9, (2**13, 2**15)
 """Lattice points: to find the step; for the answer, the larger number where the smaller leaves too much open."""
+NEAR = 1.001
+"""Ratio of two times that need not be told apart when only the step of a lattice is sought."""
 NUMERIC = 1e-9
 """Bound of the errors of rounding, folding and inversion in a probability."""
-WANTED, WORST = 1e-3, 1e-2
+WANTED, WORST = 2e-3, 1e-2
 """Relative error of a quantile, and absolute error of a probability: worth more points; refused."""
-SMALLEST_S, LARGEST_S = 1e-12, 1e18
 
 
 class Enclosed(NamedTuple):
@@ -51,6 +52,16 @@ class Enclosure(ABC):
     def _scale(self) -> float:
         """A time of about the right size."""
 
+    @property
+    def _longest(self) -> float:
+        """No time is longer."""
+        return math.inf
+
+    @property
+    def _fine(self) -> tuple[int, ...]:
+        """Numbers of lattice points for the answer, the first that is good enough wins."""
+        return FINE
+
     def exceeds(self, x: float) -> Enclosed:
         """P(time > x). Raises NotSolvable if that stays open by more than ``WORST``."""
         if x < 0.0:
@@ -58,7 +69,7 @@ class Enclosure(ABC):
         if x == 0.0:
             return Enclosed(1.0 - self.zero, NUMERIC)
         found = Enclosed(math.nan, math.inf)
-        for points in FINE:
+        for points in self._fine:
             on = fitted(x, points)
             cumulative = self._cumulative(on, x)
             place, part = on.place(x)
@@ -79,7 +90,9 @@ class Enclosure(ABC):
             return Enclosed(0.0, 0.0)
         found = Enclosed(math.nan, math.inf)
         scale = self._size(q)
-        for points in FINE:
+        if scale == self._longest:
+            return Enclosed(scale, _rounded_up((1.0 - 1.0 / NEAR) * scale))
+        for points in self._fine:
             found = self._enclosed(q, fitted(scale, points))
             if found.error <= WANTED * found.value:
                 return found
@@ -91,18 +104,20 @@ class Enclosure(ABC):
         return found
 
     def _size(self, q: float) -> float:
-        """The quantile to a few percent."""
-        x = self._scale
-        while SMALLEST_S < x < LARGEST_S:
+        """The quantile to a few percent; the longest time of all if it is no shorter, as far as can be seen."""
+        x, low, high = min(self._scale, 0.5 * self._longest), 0.0, self._longest
+        for _ in range(100):
             on = fitted(x, COARSE)
-            reached = self._cumulative(on, x)[SPLIT, : COARSE // 2 + 1] >= q
+            reached = self._cumulative(on, x)[SPLIT, : on.place(x)[0] + 1] >= q
             place = int(np.argmax(reached))
-            if not reached.any():
-                x *= 4.0
-            elif place < COARSE // 16:
-                x = max(place, 1) * on.step * 2.0
-            else:
+            if reached.any() and (place >= COARSE // 16 or x <= low * NEAR):
                 return on.time(place)
+            if reached.any():
+                high, x = x, max(2.0 * max(place, 1) * on.step, math.sqrt(low * x))
+            else:
+                low, x = x, min(4.0 * x, math.sqrt(x * high))
+                if low * NEAR >= self._longest:
+                    return self._longest
         raise NotSolvable(f"the {q:g} quantile of the {self.what} is not found")
 
     def _enclosed(self, q: float, on: Lattice) -> Enclosed:
@@ -145,8 +160,7 @@ class Enclosure(ABC):
 
 def _middles(cumulative: Array) -> Array:
     """A mass split between neighbours has half of its way to the next place: the law at k is halfway up its step."""
-    return 0.5 * (cumulative + np.append(0.0, cumulative[:-1]))
-
+    return np.asarray(0.5 * (cumulative + np.append(0.0, cumulative[:-1])))
 
 
 def _rounded_up(error: float) -> float:

@@ -12,8 +12,6 @@ import math
 from collections.abc import Collection, Hashable, Mapping
 from functools import cached_property
 
-import numpy as np
-
 from ksim.errors import GraphError, nearest
 from ksim.exact.elimination import EXIT, Elimination
 from ksim.exact.inversion import invert
@@ -51,7 +49,7 @@ class Interval:
 
     def entries(self, nodes: Collection[str], t: float) -> float:
         """Mean number of entries into ``nodes`` during [0, t]; the start itself is not counted."""
-        return self._sum({name: 1.0 for name in nodes}, t, 0)
+        return self._sum(dict.fromkeys(nodes, 1.0), t, 0)
 
     def spent(self, weights: Mapping[str, float], t: float) -> float:
         """Mean of the time spent in nodes during [0, t], in seconds times their weights."""
@@ -99,7 +97,7 @@ class Interval:
     def _to_the_end(self) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
         if not self.until:
             raise GraphError("without nodes that end the story there is no end to wait for")
-        life, stopped = self.life, {life_index for life_index in map(self.life.index.get, self.until)}
+        life, stopped = self.life, {self.life.index[name] for name in self.until}
         rows: list[dict[int, float]] = []
         found = [moments(node) for node in life.nodes]
         for number, node in enumerate(life.nodes):
@@ -138,17 +136,14 @@ class Interval:
                         row[edge.to] = row[edge.to] + way if edge.to in row else way
                 rows[node.name] = row
                 if which == 0:
-                    parts = [
-                        weights[edge.to] * way for edge, way in zip(node.ways, found, strict=True) if edge.to in weights
-                    ]
-                    reward = sum(parts, np.zeros_like(s))
+                    counts = zip(node.ways, found, strict=True)
+                    reward = sum((weights[edge.to] * way for edge, way in counts if edge.to in weights), 0.0 * s)
                 else:
                     reward = weights.get(node.name, 0.0) * (1.0 - sum(found)) / s
                 rewards[node.name] = reward / s if which < 2 else reward
-            row, total = reduced(rows, rewards, {self.life.entry})
-            entry = row[self.life.entry].get(self.life.entry)
-            found = total[self.life.entry]
-            return found if entry is None else found / (1.0 - entry)
+            left, totals = reduced(rows, rewards, {self.life.entry})
+            total, back = totals[self.life.entry], left[self.life.entry].get(self.life.entry)
+            return total if back is None else total / (1.0 - back)
 
         what = ("entries into", "time spent in", "probability of")[which]
         names = ", ".join(f"'{name}'" for name in list(weights)[:3])

@@ -31,7 +31,7 @@ TOLERANCE = 1e-9
 class Sum:
     """The terms k >= 0: f(t) is Re(sum of weight * F(node / t)) / t for a real f.
 
-    ``bias`` bounds the error from the periods of the series for \|f\| <= 1.
+    ``bias`` bounds the error from the periods of the series for |f| <= 1.
     """
 
     nodes: Complex
@@ -69,11 +69,11 @@ def invert(transforms: Callable[[Complex], Complex], t: float, where: str) -> Ar
     Raises NotSolvable where the two sums differ by more than the tolerance, relative to the larger of 1 and |f|.
     """
     sums = [euler(*MAIN), euler(*CHECK)]
-    at = np.concatenate([one.nodes for one in sums]) / t
+    at = np.asarray(np.concatenate([one.nodes for one in sums]) / t, dtype=np.complex128)
     values = transforms(at)
     split = len(sums[0].nodes)
     parts = [values[..., :split], values[..., split:]]
-    found, check = ((part * one.weights).real.sum(axis=-1) / t for part, one in zip(parts, sums, strict=True))
+    found, check = (np.real(part * one.weights).sum(axis=-1) / t for part, one in zip(parts, sums, strict=True))
     gap = np.abs(found - check) / np.maximum(1.0, np.abs(found))
     if not gap.max(initial=0.0) <= TOLERANCE:
         raise NotSolvable(

@@ -67,16 +67,16 @@ class Lattice:
     @cached_property
     def edges(self) -> Array:
         """The times themselves, and the end of the last step."""
-        return self.step * np.arange(self.points + 1)
+        return np.asarray(self.step * np.arange(self.points + 1), dtype=np.float64)
 
     @cached_property
     def _damping(self) -> Array:
-        return np.exp(np.arange(self.points) * (math.log(FOLDED) / self.points))
+        return np.asarray(np.exp(np.arange(self.points) * (math.log(FOLDED) / self.points)))
 
     @cached_property
     def _z(self) -> Complex:
         unit = np.exp(-2j * np.pi / self.points * np.arange(self.points // 2 + 1))
-        return unit * math.exp(math.log(FOLDED) / self.points)
+        return np.asarray(unit * math.exp(math.log(FOLDED) / self.points))
 
     def masses(self, transforms: Complex) -> Array:
         """The masses at k = 0 .. n-1, from transforms of shape (..., n/2 + 1)."""
@@ -124,15 +124,20 @@ def coarser(on: Lattice) -> Lattice:
     return lattice(digit, on.exponent + carry, on.points)
 
 
-@lru_cache(maxsize=96)
 def law_transform(law: Law, on: Lattice) -> Complex:
-    """Rows DOWN, SPLIT, UP of one law; kept, since strategies share most of their phases."""
+    """Rows DOWN, SPLIT, UP of one law."""
     if law.atoms:
         times = np.array(law.atoms)
         masses = law.survival(np.nextafter(times, -np.inf)) - law.survival(times)
         return on.transform(None, list(zip(times.tolist(), masses.tolist(), strict=True)))
     above = law.survival(on.edges)
     return on.transform(above[:-1] - above[1:], [])
+
+
+@lru_cache(maxsize=96)
+def _kept(law_on: tuple[Law, Lattice]) -> Complex:
+    """Strategies share most of their phases."""
+    return law_transform(*law_on)
 
 
 def ways(node: Node, on: Lattice) -> list[Complex]:
@@ -143,11 +148,11 @@ def ways(node: Node, on: Lattice) -> list[Complex]:
             # what takes no time stays a plain number
             np.array(branch.p / total + 0j)
             if branch.dwell == Constant(0.0)
-            else branch.p / total * law_transform(branch.dwell, on)
+            else branch.p / total * _kept((branch.dwell, on))
             for branch in node.branches
         ]
     if len(node.clocks) == 1:
-        return [law_transform(node.clocks[0].after, on)]
+        return [_kept((node.clocks[0].after, on))]
     return list(_race(tuple(clock.after for clock in node.clocks), on, f"node '{node.name}'"))
 
 
@@ -204,13 +209,15 @@ def _shares(laws: Sequence[Law], on: Lattice, pieces: int) -> tuple[list[Array],
         i: (at[i][:-1] - at[i][1:]) * np.prod([np.ones(len(cuts) - 1), *(middle[j] for j in smooth if j != i)], axis=0)
         for i in smooth
     }
-    first = np.prod([at[i][:-1] for i in smooth], axis=0) - np.prod([at[i][1:] for i in smooth], axis=0) if smooth else 0
+    first = (
+        np.prod([at[i][:-1] for i in smooth], axis=0) - np.prod([at[i][1:] for i in smooth], axis=0) if smooth else 0
+    )
     total = np.sum(list(odds.values()), axis=0) if smooth else np.ones(len(cuts) - 1)
     factor = np.where(total > 0.0, first / np.where(total > 0.0, total, 1.0), 0.0) * steps
+    nothing: Array = np.zeros(on.points)
     cells, atoms = [], []
     for i, law in enumerate(laws):
-        mass = np.bincount(home, odds[i] * factor, on.points) if i in odds else np.zeros(on.points)
-        cells.append(mass)
+        cells.append(np.bincount(home, odds[i] * factor, on.points).astype(np.float64) if i in odds else nothing)
         found = []
         for time in (atom for atom in law.atoms if atom < on.edges[-1]):
             just_before, now = np.nextafter(np.array([time]), -np.inf), np.array([time])
@@ -222,4 +229,3 @@ def _shares(laws: Sequence[Law], on: Lattice, pieces: int) -> tuple[list[Array],
             found.append((time, p))
         atoms.append(found)
     return cells, atoms
-

@@ -33,9 +33,10 @@ class Arrival:
     entered: dict[str, float] = field(default_factory=dict)
 
     def add(self, other: Arrival, share: float) -> None:
-        for mine, theirs in ((self.states, other.states), (self.entered, other.entered)):
-            for key, value in theirs.items():  # type: ignore[attr-defined]
-                mine[key] = mine.get(key, 0.0) + share * value  # type: ignore[index,attr-defined]
+        for state, value in other.states.items():
+            self.states[state] = self.states.get(state, 0.0) + share * value
+        for name, value in other.entered.items():
+            self.entered[name] = self.entered.get(name, 0.0) + share * value
 
 
 def not_memoryless(life: Lifecycle) -> list[str]:
@@ -137,7 +138,7 @@ class Chain:
         start = np.zeros(self.size)
         for state, share in self.start.states.items():
             start[self._number(state)] += share
-        leave = np.bincount(self._sources, self._rates, self.size)
+        leave: Array = np.bincount(self._sources, self._rates, self.size).astype(np.float64)
         top = float(leave.max(initial=0.0))
         if t <= 0.0 or top == 0.0:
             return start, start * max(t, 0.0)

@@ -16,7 +16,7 @@ from ksim.chance.portable import Array
 from ksim.errors import NotSolvable
 from ksim.exact.enclosed import Enclosure
 from ksim.exact.lattice import Lattice, at_once, ways
-from ksim.exact.reduce import reduced
+from ksim.exact.reduce import Row, reduced
 from ksim.exact.solve import Solution
 from ksim.exact.transform import Complex
 from ksim.model.lifecycle import Lifecycle, Node
@@ -68,6 +68,7 @@ class OutageLength(Enclosure):
 
     def _whole(self, ways: Ways) -> Complex:
         """The transform of the length."""
-        starts = {name: np.array(share + 0j) for name, share in self._starts.items()}
-        row = reduced({OUTAGE: starts, **down_rows(self.life, ways)}, {}, {OUTAGE})[0][OUTAGE]
+        starts: Row = {name: np.array(share + 0j) for name, share in self._starts.items()}
+        rows: dict[Hashable, Mapping[Hashable, Complex]] = {OUTAGE: starts, **down_rows(self.life, ways)}
+        row = reduced(rows, {}, {OUTAGE})[0][OUTAGE]
         return sum(row.values(), np.array(0j))

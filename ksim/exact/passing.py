@@ -53,6 +53,19 @@ class Passage:
     rows: Mapping[Hashable, Row]
     rewards: Mapping[Hashable, Complex]
 
+    def mirrored(self) -> Passage:
+        """The same with the conjugate q after them: the transforms of real things are conjugates there, too."""
+
+        def twice(values: Complex) -> Complex:
+            return np.concatenate([values, values.conj()])
+
+        return Passage(
+            twice(self.q),
+            {key: twice(value) for key, value in self.groups.items()},
+            {key: {to: twice(way) for to, way in row.items()} for key, row in self.rows.items()},
+            {key: twice(value) for key, value in self.rewards.items()},
+        )
+
 
 class TwoClocks:
     """One graph, and the budget whose outages count (None: all)."""
@@ -71,6 +84,10 @@ class TwoClocks:
             self._passing |= new
             todo += sorted(new)
 
+        met = {edge.to for name in self._passing for edge in life[name].ways} | {life.entry}
+        self._met = met & {node.name for node in self._instant}
+        """Instant nodes that passing time leads to; the others are parts of ways."""
+
     @property
     def renews(self) -> Group | None:
         """The one exponential group that all passing time is made of, where that is so."""
@@ -78,6 +95,17 @@ class TwoClocks:
         if len(only) == 1 and isinstance(only[0].law, Exponential) and not self._passing:
             return only[0]
         return None
+
+    @property
+    def simple(self) -> bool:
+        """Whether all counted outages follow one dwell in one node: then they have one law between them."""
+        counting = [
+            number
+            for groups in self.groups.values()
+            for number, group in enumerate(groups)
+            if not all(to in self.groups or to in self._begun for to in group.shares)
+        ]
+        return len(self.groups) == 1 and len(counting) <= 1 and not self._met
 
     def _passes(self, edge: Branch | Clock) -> bool:
         return self._budget is not None and self.life.layout.budgets[edge.cause] != self._budget
@@ -124,8 +152,7 @@ class TwoClocks:
             total = math.fsum(branch.p for branch in node.branches)
             shares = [branch.p / total for branch in node.branches]
             rows[node.name] = _plain(_merged([self._key(edge) for edge in node.ways], shares))
-        met = {edge.to for name in self._passing for edge in self.life[name].ways} | {self.life.entry}
-        return reduced(rows, {}, keep | (met & {node.name for node in self._instant}))[0]
+        return reduced(rows, {}, keep | self._met)[0]
 
     def passage(self, q: Complex) -> Passage:
         """Passing time at ``q``. Raises NotSolvable where a transform cannot be had."""
@@ -148,28 +175,38 @@ class TwoClocks:
                 rewards[node.name] = (1.0 - sum(row.values())) / q
         return Passage(q, values, *reduced(rows, rewards, self._begun))
 
+    def renewed(self, jumps: Mapping[Hashable, Row], at: Passage, some: slice) -> Complex:
+        """The transform in t of E[z^S(t)] at ``some`` q, S(t) the time counted in passing time t.
 
-def renewed(entry: str, groups: Mapping[str, Sequence[Group]], jumps: Mapping[Hashable, Row], at: Passage, i: int
-            ) -> Complex:  # fmt: skip
-    """The transform in t of E[z^S(t)] at the q with number ``i``, S(t) the time counted in passing time t."""
-    q = at.q[i]
-    rows: dict[Hashable, Mapping[Hashable, Complex]] = {key: row for key, row in jumps.items() if key not in at.groups}
-    rewards: dict[Hashable, Complex] = {}
-    for name, found in groups.items():
-        row: Row = {}
-        for number in range(len(found)):
-            dwell = at.groups[name, number][i]
-            for to, way in jumps[name, number].items():
-                row[to] = row[to] + dwell * way if to in row else dwell * way
-        rows[name] = row
-        rewards[name] = (1.0 - sum(at.groups[name, number][i] for number in range(len(found)))) / q
-    for key, reduced_row in at.rows.items():
-        rows[key] = {to: way[i] for to, way in reduced_row.items()}
-        rewards[key] = at.rewards[key][i]
-    rows, rewards = reduced(rows, rewards, {entry})
-    back = rows[entry].get(entry)
-    found_: Complex = np.asarray(rewards[entry] if back is None else rewards[entry] / (1.0 - back))
-    return found_
+        The q come as an axis before two of the jumps.
+        """
+        rows: dict[Hashable, Mapping[Hashable, Complex]] = {
+            key: row for key, row in jumps.items() if key not in at.groups
+        }
+        rewards: dict[Hashable, Complex] = {}
+        for name, groups in self.groups.items():
+            row: Row = {}
+            stays = np.ones((1, 1, 1), dtype=np.complex128)
+            for number in range(len(groups)):
+                dwell = _column(at.groups[name, number], some)
+                stays = stays - dwell
+                for to, way in jumps[name, number].items():
+                    row[to] = row[to] + dwell * way if to in row else dwell * way
+            rows[name] = row
+            rewards[name] = stays / _column(at.q, some)
+        for key, passing in at.rows.items():
+            rows[key] = {to: _column(way, some) for to, way in passing.items()}
+            rewards[key] = _column(at.rewards[key], some)
+        entry = self.life.entry
+        left, total = reduced(rows, rewards, {entry})
+        # without any passing time S(t) is never reached: the downtime is all there is
+        found, back = total.get(entry, np.zeros((1, 1, 1), dtype=np.complex128)), left[entry].get(entry)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return found if back is None else found / (1.0 - back)
+
+
+def _column(values: Complex, some: slice) -> Complex:
+    return values[some, None, None]
 
 
 def _is_instant(node: Node) -> bool:

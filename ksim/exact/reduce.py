@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping
 
+import numpy as np
+
 from ksim.exact.transform import Complex
 
 Row = dict[Hashable, Complex]
@@ -39,7 +41,8 @@ def reduced(
         row, reward = k.pop(node), r.pop(node, None)
         loop = row.pop(node, None)
         if loop is not None:
-            factor = 1.0 / (1.0 - loop)
+            with np.errstate(divide="ignore", invalid="ignore"):  # what never leaves ends as NaN, and is refused
+                factor = 1.0 / (1.0 - loop)
             row = {j: factor * value for j, value in row.items()}
             reward = None if reward is None else factor * reward
         for j in row:

@@ -39,7 +39,7 @@ def transform(law: Law, s: Complex, where: str = "") -> Complex:
             safe = np.where(width == 0.0, 1.0, width)
             return np.exp(-s * low) * np.where(width == 0.0, 1.0, -np.expm1(-safe) / safe)
         case Empirical(values):
-            return np.exp(-np.multiply.outer(s, np.array(values))).mean(axis=-1)
+            return np.asarray(np.exp(-np.multiply.outer(s, np.array(values))).mean(axis=-1))
     return _wins([law], 0, s, where)
 
 

@@ -27,10 +27,10 @@ from ksim.chance.distributions import Exponential
 from ksim.chance.portable import Array
 from ksim.errors import NotSolvable
 from ksim.exact import lattice
-from ksim.exact.enclosed import Enclosure
+from ksim.exact.enclosed import FINE, Enclosure
 from ksim.exact.inversion import euler
 from ksim.exact.lattice import Lattice
-from ksim.exact.passing import Passage, TwoClocks, renewed
+from ksim.exact.passing import Passage, TwoClocks
 from ksim.exact.reduce import Row
 from ksim.exact.solve import Solution
 from ksim.exact.transform import Complex
@@ -45,6 +45,14 @@ SAME = 1.0 / 32.0
 """The passing time T - x is inverted from the transforms at T if x is at most this part of it."""
 TOLERANCE = 1e-8
 """Largest difference of the two sums."""
+FEW = 2**12
+"""Lattice points where the transform has to be inverted anew at every z."""
+CHUNK = 1 << 15
+"""How many numbers are worked on at once."""
+COUNTS = (32, 128, 512)
+"""Twice the largest number of outages that is looked at."""
+UNCOUNTED = 1e-9
+"""Probability of more outages than that."""
 
 
 class Downtime(Enclosure):
@@ -63,6 +71,14 @@ class Downtime(Enclosure):
     @property
     def _scale(self) -> float:
         return min(max(self._mean_s, 1e-9 * self.horizon_s), 0.5 * self.horizon_s)
+
+    @property
+    def _longest(self) -> float:
+        return self.horizon_s
+
+    @property
+    def _fine(self) -> tuple[int, ...]:
+        return FINE if self._clocks.simple else (FEW,)
 
     @cached_property
     def zero(self) -> float:
@@ -89,8 +105,35 @@ class Downtime(Enclosure):
             start = np.array(1.0 + 0j) if entry == home else jumps[entry].get(home, np.array(0j))
             again = jumps[home, 0].get(home, np.array(0j))
             return np.asarray(start * np.exp((t / renews.law.mean) * (again - 1.0)))
-        found = np.atleast_1d(self._inverted(jumps, t, MAIN))
-        some = np.unique(np.linspace(0, found.shape[-1] - 1, CHECKED).astype(np.int64))
+        varying = [(key, to) for key, row in jumps.items() for to, way in row.items() if way.ndim]
+        if len(varying) == 1:
+            found = self._by_count(jumps, t, *varying[0])
+            if found is not None:
+                return found
+        return self._checked(jumps, t, CHECKED)
+
+    def _by_count(self, jumps: Mapping[Hashable, Row], t: float, key: Hashable, to: Hashable) -> Complex | None:
+        """The same where z enters by one outage law b(z) alone: the sum of P(n outages count) b(z)^n.
+
+        These probabilities are the coefficients of a generating function, had from its values on the unit circle.
+        None if there are too many of them.
+        """
+        share = 1.0 - float(sum(way.real for other, way in jumps[key].items() if other != to))
+        for points in COUNTS:
+            circle = np.exp(2j * np.pi / points * np.arange(points // 2 + 1))
+            plain = {**jumps, key: {**jumps[key], to: share * circle}}
+            counts = np.fft.irfft(self._checked(plain, t, points)[0].conj(), points)
+            if np.abs(counts[points // 2 :]).sum() <= UNCOUNTED:
+                b = jumps[key][to] / share
+                total = np.full_like(b, counts[points // 2 - 1])
+                for n in range(points // 2 - 2, -1, -1):
+                    total = total * b + counts[n]
+                return total
+        return None
+
+    def _checked(self, jumps: Mapping[Hashable, Row], t: float, checked: int) -> Complex:
+        found = self._inverted(jumps, t, MAIN)
+        some = np.unique(np.linspace(0, found.shape[-1] - 1, checked).astype(np.int64))
         few = {key: {to: way[..., some] if way.ndim else way for to, way in row.items()} for key, row in jumps.items()}
         gap = float(np.abs(found[..., some] - self._inverted(few, t, CHECK)).max())
         if not gap <= TOLERANCE:
@@ -101,13 +144,16 @@ class Downtime(Enclosure):
         # the function of t is complex: the terms of the other half-plane do not mirror those of this one
         base = self.horizon_s if t >= (1.0 - SAME) * self.horizon_s else t
         if (base, kind) not in self._passages:
-            nodes = euler(*kind).nodes / base
-            self._passages[base, kind] = self._clocks.passage(np.concatenate([nodes, nodes.conj()]))
+            if len(self._passages) >= 8:
+                self._passages.clear()
+            self._passages[base, kind] = self._clocks.passage(euler(*kind).nodes / base).mirrored()
         passage, one = self._passages[base, kind], euler(*kind).at(t / base)
         weights = np.concatenate([one, one.conj()]) * (0.5 / base)
-        total: Complex = np.zeros(1, dtype=np.complex128)
-        for i, weight in enumerate(weights.tolist()):
-            total = total + weight * renewed(self.life.entry, self._clocks.groups, jumps, passage, i)
+        size = max(way.size for row in jumps.values() for way in row.values())
+        total: Complex = np.zeros((1, 1), dtype=np.complex128)
+        for first in range(0, len(weights), max(1, CHUNK // size)):
+            some = slice(first, first + max(1, CHUNK // size))
+            total = total + (weights[some, None, None] * self._clocks.renewed(jumps, passage, some)).sum(axis=0)
         return total
 
     def _culprit(self) -> str:
