@@ -90,13 +90,20 @@ def compare_variants(
 
 def solve(loaded: Loaded) -> Study:
     """The exact values alone. Raises NotSolvable with the reason."""
-    rows, lifecycles = [], _own(loaded)
+    rows, lifecycles, notes = [], _own(loaded), list[str]()
     for name, life in lifecycles.items():
         solution = Solution(life)
-        found = measures.exact(solution, loaded.scenario.horizon) + measures.visits(solution)
+        found = _exact(name, solution, loaded.scenario.horizon, notes) + measures.visits(solution)
         rows += [row_of(loaded, name, measure, value) for measure, value in found]
         rows += _facts(loaded, name, life)
-    return Study(rows, lifecycles, [*_notes(lifecycles), *_idle(loaded, (None,))])
+    return Study(rows, lifecycles, [*_notes(lifecycles), *notes, *_idle(loaded, (None,))])
+
+
+def _exact(name: str, solution: Solution, horizon_s: float, notes: list[str]) -> list[measures.Measure]:
+    reasons: list[str] = []
+    found = measures.exact(solution, horizon_s, reasons)
+    notes += [f"{name}: {reason}" for reason in reasons]
+    return found
 
 
 def _own(loaded: Loaded) -> dict[str, Lifecycle]:
@@ -132,16 +139,16 @@ def _study(
             _check_size(solution, scenario.horizon)
         job = Job(lifecycles, scenario.seed, scenario.horizon, scenario.replications, reader)
         outcome = replicate(job, workers, progress)
+    exact = {name: _exact(name, solution, scenario.horizon, notes) for name, solution in solutions.items()}
     rows: list[Row] = []
     for name in lifecycles:
         found = []
         if outcome is not None and reader is not None:
             found += measures.sampled(outcome.ledgers[name], scenario.horizon, scenario.confidence, reader)
-        if name in solutions:
-            found += measures.exact(solutions[name], scenario.horizon)
+        found += exact.get(name, [])
         rows += [row_of(loaded, name, measure, value) for measure, value in found]
         rows += _facts(loaded, name, lifecycles[name])
-    rows += _differences(loaded, list(lifecycles), outcome, reader, solutions)
+    rows += _differences(loaded, list(lifecycles), outcome, reader, {name: dict(exact[name]) for name in exact})
     if engine == "auto":
         rows = best(rows)
     if outcome is None:
@@ -180,7 +187,11 @@ def _check_size(solution: Solution, horizon_s: float) -> None:
 
 
 def _differences(
-    loaded: Loaded, names: list[str], outcome: Outcome | None, reader: Reader | None, solutions: dict[str, Solution]
+    loaded: Loaded,
+    names: list[str],
+    outcome: Outcome | None,
+    reader: Reader | None,
+    exact: dict[str, dict[str, Estimate]],
 ) -> list[Row]:
     scenario = loaded.scenario
     baseline, rows = names[0], []
@@ -190,7 +201,6 @@ def _differences(
         "outages": ("outages_per_year", YEAR_S / scenario.horizon, "1/y"),
         "work_lost": ("work_lost_min_per_year", YEAR_S / scenario.horizon / MINUTE_S, "min/y"),
     }
-    exact = {name: dict(measures.exact(solution, scenario.horizon)) for name, solution in solutions.items()}
     for name in names[1:]:
         for column, (measure, scale, unit) in scales.items():
             if outcome is not None:
