@@ -75,7 +75,6 @@ def run(experiment: Experiment, overrides: tuple[str, ...] = (), workers: int | 
 def _study(
     experiment: Experiment, point: Point, name: str, overrides: tuple[str, ...], workers: int | None
 ) -> tuple[Loaded, Study]:
-    engine = experiment.engine
     loaded = load(name, (*experiment.overrides, *point.overrides, *overrides))
     with Progress() as progress:
         variants = {
@@ -84,9 +83,12 @@ def _study(
         }
         if experiment.observes is not None:
             return loaded, experiment.observes(variants or {name: loaded}, workers, progress)
+        how: dict[str, Any] = {
+            "engine": experiment.engine, "tails": experiment.tails, "workers": workers, "progress": progress
+        }  # fmt: skip
         if not variants:
-            return loaded, compare(loaded, experiment.strategies, engine=engine, workers=workers, progress=progress)
-        return loaded, compare_variants(variants, engine=engine, workers=workers, progress=progress)
+            return loaded, compare(loaded, experiment.strategies, **how)
+        return loaded, compare_variants(variants, **how)
 
 
 def _label(name: str, point: Point) -> str:

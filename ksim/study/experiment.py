@@ -30,9 +30,9 @@ class Experiment:
     """What one file of ``experiments`` declares; ``name`` is also its folder under results/.
 
     At each of the ``points`` either ``strategies`` are compared or, where there are any, ``variants`` (name ->
-    overrides); ``observes`` makes a study of its own of the variants.
-    ``engine`` answers, see ``ksim.study.engine``. ``shows`` are the measures of the summary by
-    their headings. ``finds`` makes sentences of the rows, ``draws`` a chart.
+    overrides); ``observes`` makes a study of its own of the variants. ``engine`` answers, see ``ksim.study.engine``;
+    ``tails``: with exact quantiles and first years. ``shows`` are the measures of the summary by their headings.
+    ``finds`` makes sentences of the rows, ``draws`` a chart.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Experiment:
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     observes: Observes | None = None
     engine: Engine = "compiled"
+    tails: bool = False
     shows: Mapping[str, str] = field(default_factory=dict)
     finds: Callable[[Sequence[Row]], list[str]] | None = None
     draws: Callable[[Sequence[Row], str], Any] | None = None

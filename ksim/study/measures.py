@@ -71,13 +71,17 @@ def _budgets(names: object) -> list[str]:
     return [budget for budget in ("software", "hardware", "planned") if budget in present]
 
 
-def exact(solution: Solution, horizon_s: float, notes: list[str] | None = None) -> list[Measure]:
+def exact(
+    solution: Solution, horizon_s: float, notes: list[str] | None = None, *, with_tails: bool = True
+) -> list[Measure]:
     """The same measures in the long run, exactly; ``notes`` gets the reasons why some are missing.
+
+    ``with_tails``: quantiles and the first year, too, which take a second where the means take milliseconds.
 
     ``downtime_min_in_horizon`` is the expected downtime of a host that starts up at time 0, ``year_...`` its first
     year, and the standard deviations describe single outages and the downtime of one year.
     """
-    found, reasons = tails(solution)
+    found, reasons = tails(solution) if with_tails else ([], [])
     if notes is not None:
         notes += reasons
     head, parts = (
