@@ -37,7 +37,8 @@ def test_compiled_rows_are_the_simulated_rows() -> None:
 def test_exact_samples_nothing() -> None:
     rows = study.run(load("rack-server", SMALL), engine="exact").rows
     assert methods(rows) == {"exact"}
-    assert {row["half_width"] for row in rows} == {0.0}
+    assert all((row["n"], row["confidence"]) == (0, 1.0) for row in rows)
+    assert all(row["half_width"] <= 2e-3 * abs(row["estimate"]) for row in rows), "enclosed, where it is no closed form"
 
 
 def test_auto_has_one_row_for_each_measure_and_samples_what_has_no_exact_value() -> None:
