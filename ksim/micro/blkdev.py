@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from heapq import heappush
 from typing import Literal
 
-from simpy.events import NORMAL
-
 from ksim.linux.block import DISKS, Kind, abort_s, reset_rungs_s
 from ksim.linux.console import devices
 from ksim.linux.vocabulary import Release
@@ -113,7 +111,7 @@ class BlockDevice:
         self._on_irq, self._armed = on_irq, armed
         self._rules = DISKS[kind]
         self._timeout_ns = to_ns(self._rules.timeout_s if timeout_s is None else timeout_s)
-        self._heap, self._number = clock._queue, clock._eid.__next__
+        self._heap, self._eid = clock._queue, clock._eid
         self._answer = self._answered
         self.queue: deque[Request] = deque()
         self.busy: dict[Request, None] = {}
@@ -172,15 +170,15 @@ class BlockDevice:
             return
         link_ns = max(clock._now, self._link_free_ns) + request.pages * self._page_ns
         self._link_free_ns = link_ns
-        request.due_ns = link_ns + self._service_ns[request.op]()
+        request.due_ns = due_ns = link_ns + self._service_ns[request.op]()
         request.answered = self._answer
-        heappush(self._heap, (request.due_ns, NORMAL, self._number(), request))
+        heappush(self._heap, (due_ns, next(self._eid), request.happens))
 
     def _answered(self, request: Request) -> None:
         now = self.clock._now
         late_ns = request.due_ns - now
         if late_ns > 0:  # the adapter was frozen meanwhile
-            heappush(self._heap, (request.due_ns, NORMAL, self._number(), request))
+            heappush(self._heap, (request.due_ns, next(self._eid), request.happens))
             return
         if self._armed and self._on_irq is not None:
             self._on_irq()

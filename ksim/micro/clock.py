@@ -1,28 +1,32 @@
 """The micro clock: a SimPy environment in integer nanoseconds since boot, and events that are used again.
 
-One boot is one clock. A panic is "stop stepping and read the state": ``stopped`` is looked at before every event, so
-nothing can happen after it.
+One boot is one clock. A panic is "stop stepping and read the state": nothing can happen after ``stop``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import Any
 
 import simpy
 from simpy.events import NORMAL, Event, EventPriority
 
+URGENCY = 1 << 62
+"""How much lower an urgent event's number is, at the same time: SimPy starts its processes so."""
+
 
 class Clock(simpy.Environment):
     """Time since the start of this boot, in ns. ``steps`` counts the events that have happened.
 
-    What is in the queue has a method ``happens``: the events of this file, and SimPy's own in a ``Timer``.
+    The queue holds what SimPy's does, but for the last: what to call, and the priority is a part of the number.
     """
 
     _now: int
-    _queue: list[Any]
+    _queue: list[tuple[int, float, Callable[[], object]]]  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -36,51 +40,74 @@ class Clock(simpy.Environment):
 
     def play(self, until_ns: int) -> None:
         """All events up to and including ``until_ns``, or up to the one that stops the clock."""
+        if self.stopped:
+            return
         queue, steps = self._queue, 0
-        while queue and not self.stopped:
-            entry = heappop(queue)
-            self._now = now = entry[0]
-            if now > until_ns:
-                heappush(queue, entry)
-                break
-            steps += 1
-            happens = entry[3].happens
-            happens()
-        if not self.stopped:
-            self._now = until_ns
-        self.steps += steps
+        heappush(queue, (until_ns, math.inf, _pauses))  # as SimPy's run() does: nobody asks at each event
+        try:
+            for steps in count():
+                self._now, _, call = heappop(queue)
+                call()
+        except _Pause:
+            if not self.stopped:
+                self._now = until_ns
+        finally:
+            self.steps += steps
+            self.forget(_pauses)
+
+    def stop(self) -> None:
+        """Nothing happens any more."""
+        self.stopped = True
+        heappush(self._queue, (self._now, -math.inf, _pauses))
+
+    def forget(self, call: Callable[[], object]) -> None:
+        """Takes a call out of the queue."""
+        self._queue[:] = [entry for entry in self._queue if entry[2] is not call]
+        heapify(self._queue)
 
     def step(self) -> None:
         """The next event."""
         if not self._queue:
             raise simpy.core.EmptySchedule
-        self._now, _, _, event = heappop(self._queue)
+        self._now, _, call = heappop(self._queue)
         self.steps += 1
-        event.happens()
+        call()
 
     def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: float = 0) -> None:
         """An event of SimPy's own, which happens once, with all of SimPy's bookkeeping."""
-        once = Timer(partial(_happens, event))
-        heappush(self._queue, (self._now + delay, priority, next(self._eid), once))
+        number = next(self._eid) + (priority - NORMAL) * URGENCY
+        heappush(self._queue, (self._now + delay, number, partial(_happens, event)))
 
     def after(self, delay_ns: int, call: Callable[[], object]) -> Timer:
         """Calls ``call`` once, ``delay_ns`` from now, unless it is cancelled before."""
         timer = Timer(call)
-        heappush(self._queue, (self._now + delay_ns, NORMAL, next(self._eid), timer))
+        heappush(self._queue, (self._now + delay_ns, next(self._eid), timer.happens))
         return timer
 
 
 class Timer:
     """A call in the future, for work that nobody waits for."""
 
-    __slots__ = ("happens",)
+    __slots__ = ("_call",)
 
-    def __init__(self, happens: Callable[[], object]) -> None:
-        self.happens = happens
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+
+    def happens(self) -> None:
+        """Its time has come."""
+        self._call()
 
     def cancel(self) -> None:
         """Whoever set it has changed his mind."""
-        self.happens = _nothing
+        self._call = _nothing
+
+
+class _Pause(Exception):
+    """No more events for now."""
+
+
+def _pauses() -> None:
+    raise _Pause
 
 
 def _nothing() -> None:
@@ -105,16 +132,16 @@ class Alarm(Event):
         super().__init__(clock)
         self._ok, self._value = True, None
         self.happens = happens
-        self._clock, self._heap, self._number = clock, clock._queue, clock._eid.__next__
+        self._clock, self._heap, self._eid = clock, clock._queue, clock._eid
 
     def silence(self) -> None:
         """Whoever waits for it waits for ever."""
+        self._clock.forget(self.happens)
         self.happens = _nothing
 
     def ring(self, delay_ns: int) -> Alarm:
         """Rings ``delay_ns`` from now; so does whoever puts it into the queue himself, as a CPU does for each task."""
-        number = self._number
-        heappush(self._heap, (self._clock._now + delay_ns, NORMAL, number(), self))
+        heappush(self._heap, (self._clock._now + delay_ns, next(self._eid), self.happens))
         return self
 
 

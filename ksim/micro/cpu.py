@@ -15,8 +15,6 @@ from collections.abc import Callable
 from heapq import heappush
 from typing import TYPE_CHECKING
 
-from simpy.events import NORMAL
-
 from ksim.linux.sched import EEVDF_SINCE, base_slice_ns, weight
 from ksim.linux.vocabulary import Release
 from ksim.micro.clock import Alarm, Clock
@@ -50,7 +48,7 @@ class Scheduler:
         self.switch_ns = switch_ns
         self.is_eevdf = release >= EEVDF_SINCE
         self.cpus = [(cpu_class or CPU)(self, number) for number in range(cpus)]
-        self.idle: dict[int, CPU] = {cpu.number: cpu for cpu in self.cpus}
+        self.idle: dict[CPU, None] = dict.fromkeys(self.cpus)
         self.waiting = 0
         self.on_idle: Callable[[CPU], None] | None = None
 
@@ -63,14 +61,13 @@ class Scheduler:
         cpu = task.cpu
         idle = self.idle
         if idle:
-            number = cpu.number
-            if number not in idle:
+            if cpu not in idle:
                 task.vruntime -= cpu.min_vruntime  # every queue has a clock of its own
-                number, cpu = next(iter(idle.items()))
+                task.cpu = cpu = next(iter(idle))
                 task.vruntime += cpu.min_vruntime
             if task.vruntime < cpu.min_vruntime:  # sleeping saves up nothing
                 task.vruntime = cpu.min_vruntime
-            del idle[number]
+            del idle[cpu]
             cpu.start(task)
             return
         if cpu.queue or cpu.is_lost:  # else nobody's is shorter
@@ -96,7 +93,7 @@ class CPU:
 
     def __init__(self, scheduler: Scheduler, number: int) -> None:
         self.scheduler, self.number = scheduler, number
-        self._clock, self._heap, self._number = scheduler.clock, scheduler.clock._queue, scheduler.clock._eid.__next__
+        self._clock, self._heap, self._eid = scheduler.clock, scheduler.clock._queue, scheduler.clock._eid
         self.current: Task | None = None
         self.queue: list[Task] = []
         self.user_ns = self.kernel_ns = self.irq_ns = self._stolen_ns = 0
@@ -114,8 +111,8 @@ class CPU:
         task.ran_ns += ns
         if self._stolen_ns:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
-        number, alarm = self._number, task.alarm
-        heappush(self._heap, (self._clock._now + ns, NORMAL, number(), alarm))
+        alarm = task.alarm
+        heappush(self._heap, (self._clock._now + ns, next(self._eid), alarm.happens))
         return alarm
 
     def kernel(self, task: Task, ns: int) -> Alarm:
@@ -124,8 +121,8 @@ class CPU:
         task.ran_ns += ns
         if self._stolen_ns:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
-        number, alarm = self._number, task.alarm
-        heappush(self._heap, (self._clock._now + ns, NORMAL, number(), alarm))
+        alarm = task.alarm
+        heappush(self._heap, (self._clock._now + ns, next(self._eid), alarm.happens))
         return alarm
 
     def interrupt(self, ns: int) -> None:
@@ -156,20 +153,24 @@ class CPU:
 
     def step_aside(self, task: Task) -> None:
         """schedule() of a task that could go on: back into the queue."""
-        self._account(task)
         self._joins(task)
-        self.current = None
-        self.dispatch()
+        self.leave(task)
 
     def leave(self, task: Task) -> None:
-        """schedule() of a task that sleeps or is dead."""
-        self._account(task)
+        """schedule() of a task that sleeps or is dead, or waits in a queue again."""
+        ran = task.ran_ns - task.slice_began_ns
+        task.vruntime = least = task.vruntime + (ran if task.weight == NICE_0 else ran * NICE_0 // task.weight)
+        for other in self.queue:
+            if other.vruntime < least:
+                least = other.vruntime
+        if least > self.min_vruntime:
+            self.min_vruntime = least
         self.current = None
         scheduler = self.scheduler
         if scheduler.waiting or scheduler.on_idle:  # waiting: in any queue, also his own
             self.dispatch()
         else:
-            scheduler.idle[self.number] = self
+            scheduler.idle[self] = None
             self._stolen_ns = 0
 
     def dispatch(self) -> None:
@@ -177,7 +178,7 @@ class CPU:
         scheduler = self.scheduler
         task = self._pick() if self.queue else self._steal() if scheduler.waiting else None
         if task is None:
-            scheduler.idle[self.number] = self
+            scheduler.idle[self] = None
             self._stolen_ns = 0
             if scheduler.on_idle is not None:
                 scheduler.on_idle(self)
@@ -186,13 +187,13 @@ class CPU:
         self.start(task)
 
     def start(self, task: Task) -> None:
-        """The task has this CPU, after a context switch."""
-        self.current, task.cpu = task, self
+        """The task, whose ``cpu`` this is, has it after a context switch."""
+        self.current = task
         task.slice_began_ns = task.ran_ns
         self.switches += 1
-        ns, number = self._switch_ns, self._number
+        ns = self._switch_ns
         self.kernel_ns += ns
-        heappush(self._heap, (self._clock._now + ns, NORMAL, number(), task.alarm))
+        heappush(self._heap, (self._clock._now + ns, next(self._eid), task.alarm.happens))
 
     def _pick(self) -> Task:
         queue = self.queue
@@ -222,17 +223,8 @@ class CPU:
             return None
         task = victim._pick()
         task.vruntime += self.min_vruntime - victim.min_vruntime
+        task.cpu = self
         return task
-
-    def _account(self, task: Task) -> None:
-        ran = task.ran_ns - task.slice_began_ns
-        task.vruntime += ran if task.weight == NICE_0 else ran * NICE_0 // task.weight
-        least = task.vruntime
-        for other in self.queue:
-            if other.vruntime < least:
-                least = other.vruntime
-        if least > self.min_vruntime:
-            self.min_vruntime = least
 
 
 def _queued(cpu: CPU) -> int:

@@ -174,7 +174,7 @@ class Boot:
         """panic(): the clock stops."""
         if self.ending is not None:
             return
-        self.clock.stopped = True
+        self.clock.stop()
         struck_ns, stuck = self.oops.struck_ns, self.watchdog.stuck()
         impact = self.impact(to_s(self.clock.now - struck_ns))
         self.ending = Ending(

@@ -8,7 +8,6 @@ are nanoseconds of CPU time.
 from __future__ import annotations
 
 from collections.abc import Generator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ksim.linux.sched import SYSCALL
@@ -68,7 +67,7 @@ class Syscalls:
         pages = -(-size // PAGE_BYTES)
         if self._armed or self._files.is_read_only or not file.lock.try_take(task):
             return task.enter(self._writes(task, file, pages))
-        task.then(partial(self._wrote, task, file, pages))
+        task.then(self._wrote, (task, file, pages))
         return task.cpu.kernel(task, self._cost_ns + pages * COPY_PAGE_NS)
 
     def fsync(self, task: Task, file: File) -> Alarm:
@@ -88,7 +87,7 @@ class Syscalls:
         if calls:
             task.result = task.serves = calls.popleft()
         else:
-            task.then(partial(self._accepts, task))
+            task.then(self._accepts, task)
         return task.cpu.kernel(task, self._cost_ns)
 
     def send(self, task: Task, call: Call, size: int) -> Alarm:
@@ -150,8 +149,9 @@ class Syscalls:
         yield task.cpu.kernel(task, self._cost_ns + pages * COPY_PAGE_NS)
         return (yield from self._dirties(task, file, pages, files.missing(file, pages)))
 
-    def _wrote(self, task: Task, file: File, pages: int, _: None) -> Any:
+    def _wrote(self, what: tuple[Task, File, int]) -> Any:
         """The end of a write that found the lock free: nothing to wait for, as a rule."""
+        task, file, pages = what
         files = self._files
         new = files.missing(file, pages)
         if new or self._pager.memory.dirty + pages > files.calm:
@@ -196,16 +196,18 @@ class Syscalls:
         second.lock.release(task)
         first.lock.release(task)
 
-    def _accepts(self, task: Task, _: None) -> Alarm | None:
+    def _accepts(self, task: Task) -> Alarm | None:
         socket = self._socket
         if socket.calls:
             task.result = task.serves = socket.calls.popleft()
             if socket.calls:
                 socket.wake_one()
-        elif not task.is_killed:
-            socket.idle.append(task)
-            return task.sleep("S", "accept")
-        return None
+            return None
+        if task.is_killed:
+            task.result = None
+            return None
+        socket.idle.append(task)
+        return task.sleep("S", "accept")
 
     def _sends(self, task: Task, call: Call, size: int, cost_ns: int) -> Generator[Any, Any, None]:
         nic = self._boot.nic

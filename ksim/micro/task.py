@@ -65,7 +65,7 @@ class Task(simpy.Process):
     """One thread, a SimPy process that starts when the scheduler first runs it.
 
     ``ran_ns``: CPU time so far; ``since_ns``: when it came into its state; ``waits_for``: what it sleeps on;
-    ``serves``: the call of a client that it works on; ``result``: what the system call under way will return.
+    ``serves``: the call of a client that it works on; ``result``: what the last system call returned, or the one under way will.
     ``is_stuck``: nothing will ever wake it. ``rt``: real-time priority, 0 for everybody else. It waits for nothing
     but its own alarm, so that SimPy's bookkeeping of targets is left out: it is woken and killed, never interrupted.
     """
@@ -146,12 +146,12 @@ class Task(simpy.Process):
             self.alarm.ring(0)
         return self.alarm
 
-    def then(self, step: Callable[[None], Alarm | None]) -> None:
-        """The same without a generator: ``step`` is called at the end of each piece of work.
+    def then(self, step: Callable[[Any], Alarm | None], what: Any) -> None:
+        """The same without a generator: ``step(what)`` is called at the end of each piece of work.
 
         It returns what the call waits for next; None, with the ``result`` set: the call is over.
         """
-        self._outer, self._send = self._send, step
+        self._outer, self._send, self.result = self._send, step, what
 
     def goes_on(self, call: Generator[Any, Any, Any]) -> Any:
         """For a step: the rest of the call is longer than it hoped."""
@@ -166,9 +166,8 @@ class Task(simpy.Process):
                 if cpu.queue and cpu.should_switch(self):
                     cpu.step_aside(self)
                     return
-                send, result, self.result = self._send, self.result, None
                 try:
-                    if send(result) is not None:
+                    if self._send(self.result) is not None:
                         return
                 except StopIteration as stop:
                     if self._outer is None:

@@ -49,7 +49,7 @@ class Watchdog:
             if lost.current is not None:  # an interrupt that never ends: who was interrupted does not go on either
                 lost.current.is_stuck = True
                 lost.current.alarm.silence()
-            self._boot.scheduler.idle.pop(lost.number, None)
+            self._boot.scheduler.idle.pop(lost, None)
         u = self._draw()
         for found in decision.detections:
             if found.fires:
