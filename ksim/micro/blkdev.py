@@ -47,8 +47,7 @@ class Request:
     def __init__(self, clock: Clock, op: Op, pages: int, done: Callable[[Request], None], sector: int = 0) -> None:
         self.answered: Callable[[Request], object] = _nothing
         self.op, self.pages, self.done, self.sector = op, pages, done, sector
-        self.issued_ns: int = clock._now
-        self.began_ns = self.due_ns = 0
+        self.issued_ns = self.began_ns = self.due_ns = clock._now
         self.tries = 0
         self.failed = self.is_over = False
 
@@ -75,10 +74,6 @@ class Ladder:
     reset_works: Callable[[], bool]
     write_error: Trigger | None = None
     flush_error: Trigger | None = None
-
-    def errors(self, op: Op) -> Trigger | None:
-        """What may make an answered command an error."""
-        return self.medium if op == "read" else self.write_error if op == "write" else self.flush_error
 
 
 class BlockDevice:
@@ -168,25 +163,25 @@ class BlockDevice:
             request.due_ns = clock.now + self._timeout_ns
             clock.after(self._timeout_ns, lambda: self._times_out(request))
             return
-        link_ns = max(clock._now, self._link_free_ns) + request.pages * self._page_ns
-        self._link_free_ns = link_ns
+        link_ns = request.began_ns if request.began_ns > self._link_free_ns else self._link_free_ns
+        self._link_free_ns = link_ns = link_ns + request.pages * self._page_ns
         request.due_ns = due_ns = link_ns + self._service_ns[request.op]()
         request.answered = self._answer
         heappush(self._heap, (due_ns, next(self._eid), request.happens))
 
     def _answered(self, request: Request) -> None:
-        now = self.clock._now
-        late_ns = request.due_ns - now
-        if late_ns > 0:  # the adapter was frozen meanwhile
+        now: int = self.clock._now
+        if request.due_ns > now:  # the adapter was frozen meanwhile
             heappush(self._heap, (request.due_ns, next(self._eid), request.happens))
             return
         if self._armed and self._on_irq is not None:
             self._on_irq()
         del self.busy[request]
         self.busy_ns += now - request.began_ns
-        errors = self.ladder.errors(request.op)
+        op, ladder = request.op, self.ladder
+        errors = ladder.medium if op == "read" else ladder.write_error if op == "write" else ladder.flush_error
         if errors is not None and errors.due():
-            self._fail(request, "critical medium" if request.op == "read" else "I/O")
+            self._fail(request, "critical medium" if op == "read" else "I/O")
         else:
             self.completed += 1
             request.is_over = True

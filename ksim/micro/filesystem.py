@@ -56,7 +56,7 @@ class File:
     @cached.setter
     def cached(self, pages: int) -> None:
         self._cached = pages
-        self.hit = min(1.0, pages / self.pages) ** self.skew if self.pages else 1.0
+        self.hit = (pages / self.pages) ** self.skew if pages < self.pages else 1.0
 
 
 class FileSystem:
@@ -107,24 +107,42 @@ class FileSystem:
     def miss(self, task: Task, file: File, pages: int) -> Generator[Any, Any, bool]:
         """Reads pages that are not in memory, with readahead. False: EIO, or the task was killed."""
         self.cache_misses += 1
-        wanted = max(pages, min(READAHEAD, file.pages - file.cached))
+        wanted = _readahead(file, pages)
         if not self.pager.take(wanted) and not (yield from self.pager.allocate(task, wanted)):
             return False
-        memory = self.pager.memory
-        memory.reading += wanted
+        self.pager.memory.reading += wanted
         if "submit_bio" in self._armed:
             yield from self._pass_by("submit_bio", task)
-        request = self._new_request("read", wanted, lambda request: task.wake())
-        self.disk.submit(request)
+        request = self._asks(task, wanted)
         while not request.is_over:
             yield task.sleep("D", request)
         task.waits_for = None
+        return self.fetched(file, request)
+
+    def fetch(self, task: Task, file: File, pages: int) -> Request | None:
+        """The first half of ``miss``, without a wait. None: memory is short or a fault waits, nothing was done."""
+        wanted = _readahead(file, pages)
+        if self._armed or not self.pager.take(wanted):
+            return None
+        self.cache_misses += 1
+        self.pager.memory.reading += wanted
+        return self._asks(task, wanted)
+
+    def _asks(self, task: Task, pages: int) -> Request:
+        request = self._new_request("read", pages, task.wake)
+        self.disk.submit(request)
+        return request
+
+    def fetched(self, file: File, request: Request) -> bool:
+        """The second half: the disk has answered. False: EIO."""
+        memory, wanted = self.pager.memory, request.pages
         memory.reading -= wanted
         if request.failed:
             self.eio += 1
             self.pager.give_back(wanted)
             return False
-        grown = min(wanted, file.pages - file.cached)
+        room = file.pages - file._cached
+        grown = wanted if wanted < room else room
         file.cached += grown
         memory.cache += grown
         if grown < wanted:
@@ -142,20 +160,24 @@ class FileSystem:
         """``pages`` of the file are dirty now; pages that were dirty before stay so."""
         self.has_updates = True
         clean = file._cached - file.dirty
-        more = pages if pages < clean else clean
-        if more <= 0:
-            return
-        memory, now, batches = self.pager.memory, self.clock._now, file.batches
-        file.dirty += more
-        file.written += more
-        memory.dirty += more
-        memory.private += more
-        if memory.private > memory.cache:
+        if pages > clean:
+            if clean <= 0:
+                return
+            pages = clean
+        file.dirty += pages
+        file.written += pages
+        memory = self.pager.memory
+        memory.dirty += pages
+        memory.private = private = memory.private + pages
+        if private > memory.cache:
             memory.private = memory.cache
-        if batches and now - batches[-1][0] < BATCH_NS:
-            batches[-1][1] += more
-        else:
-            batches.append([now, more])
+        now, batches = self.clock._now, file.batches
+        if batches:
+            batch = batches[-1]
+            if now - batch[0] < BATCH_NS:
+                batch[1] += pages
+                return
+        batches.append([now, pages])
 
     def grown(self, file: File, pages: int) -> None:
         """The new pages of a write are in the cache, unless a reader was there first."""
@@ -286,12 +308,13 @@ class FileSystem:
                 continue
             self.has_updates = False
             tid, self.running_tid = self.running_tid, self.running_tid + 1
-            yield from self.journal.take(task)
+            if not self.journal.try_take(task):
+                yield from self.journal.take(task)
             if "jbd2_journal_commit_transaction" in self._armed:
                 yield from self._pass_by("jbd2_journal_commit_transaction", task)
             yield task.cpu.kernel(task, COMMIT_NS)
             for op, pages in (("write", JOURNAL_PAGES), ("flush", 0)):
-                request = self._new_request(op, pages, lambda request: task.wake())
+                request = self._new_request(op, pages, task.wake)
                 self.disk.submit(request)
                 while not request.is_over:
                     yield task.sleep("D", request)
@@ -316,6 +339,13 @@ class FileSystem:
         self.is_read_only = True
         self._release_waiters()
         self._release_throttled()
+
+
+def _readahead(file: File, pages: int) -> int:
+    wanted = file.pages - file._cached
+    if wanted > READAHEAD:
+        wanted = READAHEAD
+    return wanted if wanted > pages else pages
 
 
 JOURNAL_PAGES = 8

@@ -25,7 +25,7 @@ class Lock:
         self.is_shared = False
         self.queue: deque[tuple[Task, bool]] = deque()
 
-    def try_take(self, task: Task, *, shared: bool = False) -> bool:
+    def try_take(self, task: Task, shared: bool = False) -> bool:
         """Takes the lock if it is free: no event, no time."""
         if self.owners and not (shared and self.is_shared and not self.queue):
             return False

@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from ksim.chance.distributions import Law
 from ksim.chance.portable import Array
 from ksim.chance.streams import Stream
@@ -35,6 +37,8 @@ from ksim.model.scenario import Scenario
 from ksim.model.schema_micro import Micro
 from ksim.units import to_ns, to_s
 
+FOREVER_NS = 2.0**62
+"""146 years."""
 PARTS = 50
 """In how many parts a boot is played, for those who wait."""
 
@@ -125,7 +129,7 @@ class Boot:
         """Whole nanoseconds of a law in seconds."""
 
         def values(u: Array) -> list[Any]:
-            return list(map(round, (law.quantile(u) * 1e9).tolist()))
+            return np.rint(np.minimum(law.quantile(u) * 1e9, FOREVER_NS)).astype(np.int64).tolist()
 
         return self._stream(name, values)
 

@@ -107,13 +107,14 @@ class Pager:
 
     def take(self, pages: int) -> bool:
         """The fast path: free memory stays above the minimum. Wakes kswapd below the low mark."""
-        left = self.memory.free - pages
+        memory = self.memory
+        left = memory.free - pages
         if left < self.low:
             if self.kswapd is not None:
                 self.kswapd.wake()
             if left < self.min:
                 return False
-        self.memory.free = left
+        memory.free = left
         return True
 
     def allocate(self, task: Task, pages: int) -> Generator[Any, Any, bool]:
@@ -210,7 +211,7 @@ class Pager:
             self.memory.swap_used -= cluster
             self.memory.anon += cluster
             assert self.swap_device is not None
-            request = self._new_request("read", cluster, lambda request: task.wake())
+            request = self._new_request("read", cluster, task.wake)
             self.swap_device.submit(request)
             while not request.is_over:
                 yield task.sleep("D", request)

@@ -133,7 +133,7 @@ class _Task(Task):
         self._note(state, _why(waits_for))
         return super().sleep(state, waits_for)
 
-    def wake(self) -> None:
+    def wake(self, _: object = None) -> None:
         if self.state in SLEEPING and not self.is_stuck:
             self._note("R", "")
         super().wake()

@@ -90,8 +90,8 @@ class Trigger:
 
     def due(self) -> bool:
         """One pass: does it strike here?"""
-        self.passes += 1
-        if self.passes < self._next:
+        self.passes = passes = self.passes + 1
+        if passes < self._next:
             return False
         self._next += self._gap()
         self.strikes += 1

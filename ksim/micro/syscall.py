@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ksim.linux.sched import SYSCALL
 from ksim.linux.watermarks import PAGE_BYTES
+from ksim.micro.blkdev import Request
 from ksim.micro.clock import Alarm
 from ksim.micro.filesystem import File
 from ksim.micro.netdev import Call
@@ -53,10 +54,13 @@ class Syscalls:
         draw, pages = self._draw, -(-size // PAGE_BYTES)
         cost_ns = self._cost_ns + pages * COPY_PAGE_NS
         is_cached = draw() < file.hit
-        if is_cached and not self._armed:
+        if self._armed:
+            return task.enter(self._reads(task, file, pages, cost_ns, is_cached))
+        if is_cached:
             task.result = True
-            return task.cpu.kernel(task, cost_ns)
-        return task.enter(self._reads(task, file, pages, cost_ns, is_cached))
+        else:
+            task.then(self._misses, (task, file, pages))
+        return task.cpu.kernel(task, cost_ns)
 
     def write(self, task: Task, file: File, size: int) -> Alarm:
         """``size`` bytes into the page cache, the inode locked; waits where too much is dirty.
@@ -137,6 +141,23 @@ class Syscalls:
         if is_cached:
             return True
         return (yield from self._boot.files.miss(task, file, pages))
+
+    def _misses(self, what: tuple[Task, File, int]) -> Any:
+        """The pages are not in memory, but there is room for them, as a rule."""
+        task, file, pages = what
+        request = self._files.fetch(task, file, pages)
+        if request is None:
+            return task.goes_on(self._files.miss(task, file, pages))
+        task.next(self._fetches, (task, file, request))
+        return task.sleep("D", request)
+
+    def _fetches(self, what: tuple[Task, File, Request]) -> Alarm | None:
+        task, file, request = what
+        if not request.is_over:
+            return task.sleep("D", request)
+        task.waits_for = None
+        task.result = self._files.fetched(file, request)
+        return None
 
     def _writes(self, task: Task, file: File, pages: int) -> Generator[Any, Any, bool]:
         files = self._files

@@ -120,8 +120,8 @@ class Task(simpy.Process):
         self.cpu.leave(self)
         return self.alarm
 
-    def wake(self) -> None:
-        """Makes it runnable; nothing happens to a task that does not sleep."""
+    def wake(self, _: object = None) -> None:
+        """Makes it runnable; nothing happens to a task that does not sleep. Takes what it waited for, as a callback."""
         self.scheduler.wake(self)
 
     def kill(self) -> None:
@@ -152,6 +152,10 @@ class Task(simpy.Process):
         It returns what the call waits for next; None, with the ``result`` set: the call is over.
         """
         self._outer, self._send, self.result = self._send, step, what
+
+    def next(self, step: Callable[[Any], Alarm | None], what: Any) -> None:
+        """For a step: another one follows."""
+        self._send, self.result = step, what
 
     def goes_on(self, call: Generator[Any, Any, Any]) -> Any:
         """For a step: the rest of the call is longer than it hoped."""
