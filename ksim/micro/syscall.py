@@ -82,7 +82,7 @@ class Syscalls:
         return task.enter(self._renames(task, source, target))
 
     def recv(self, task: Task) -> Alarm:
-        """Returns the next call of a client, after a sleep if there is none yet; None for a killed task."""
+        """Returns the next call of a client, after a sleep if there is none yet."""
         self.count += 1
         calls = self._socket.calls
         if calls:
@@ -108,10 +108,9 @@ class Syscalls:
         return task.enter(self._sleeps(task, ns))
 
     def touch(self, task: Task, pages: int) -> Alarm:
-        """First use of anonymous memory: a minor fault for each page. Returns false for a killed task."""
+        """First use of anonymous memory: a minor fault for each page."""
         if self._armed or not self._pager.populate(task.process, pages):
             return task.enter(self._faults(task, pages))
-        task.result = True
         return task.cpu.kernel(task, pages * self._pager.costs.minor_fault)
 
     def revisit(self, task: Task, pages: int) -> Alarm:
@@ -187,7 +186,7 @@ class Syscalls:
         yield from first.lock.take(task)
         yield task.cpu.kernel(task, LOOKUP_NS)
         if self._draw() >= first.hit:  # the directory's block
-            yield from self._boot.files.miss(task, first, 1)
+            yield from self._boot.files.miss(task, first, 1, is_metadata=True)
         yield from second.lock.take(task)
         if "vfs_rename" in self._armed:
             yield from self._boot.pass_by("vfs_rename", task)
