@@ -208,8 +208,8 @@ def leak(boot: Boot) -> None:
     """The fault memory_leak: a program that takes memory as fast as it can."""
 
     def body(boot: Boot, task: Task) -> Generator[Any, Any, None]:
-        while not task.is_killed and (yield boot.sys.touch(task, LEAK_PAGES)):
-            pass
+        while True:
+            yield boot.sys.touch(task, LEAK_PAGES)
 
     _program(boot, "leaky", body, 1, 0).restarts = False
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from ksim.linux.block import after_eio
@@ -26,6 +27,8 @@ JOURNAL_COMMIT_S = 5
 READAHEAD = int(READAHEAD_BYTES.value) // PAGE_BYTES
 COMMIT = "jbd2_log_wait_commit"
 """What a task waits for in fsync(), when its data are on disk already."""
+BALANCE = "balance_dirty_pages"
+"""What a writer waits for above the hard limit of dirty memory."""
 WRITE_PAGES = 256  # of one request: 1 MiB
 _EXPIRE_NS, _WRITEBACK_NS = to_ns(DIRTY_EXPIRE_S.value), to_ns(DIRTY_WRITEBACK_S.value)
 _COMMIT_NS = to_ns(JOURNAL_COMMIT_S)
@@ -104,8 +107,12 @@ class FileSystem:
 
     # ---------------------------------------------------------------- what system calls need
 
-    def miss(self, task: Task, file: File, pages: int) -> Generator[Any, Any, bool]:
-        """Reads pages that are not in memory, with readahead. False: EIO, or the task was killed."""
+    def miss(self, task: Task, file: File, pages: int, *, is_metadata: bool = False) -> Generator[Any, Any, bool]:
+        """Reads pages that are not in memory, with readahead. False: EIO, or the task was killed.
+
+        SIGKILL ends the wait for data (filemap_update_page()), not that for a block of ``is_metadata``
+        (wait_on_buffer()); the disk goes on with it in any case.
+        """
         self.cache_misses += 1
         wanted = _readahead(file, pages)
         if not self.pager.take(wanted) and not (yield from self.pager.allocate(task, wanted)):
@@ -113,41 +120,38 @@ class FileSystem:
         self.pager.memory.reading += wanted
         if "submit_bio" in self._armed:
             yield from self._pass_by("submit_bio", task)
-        request = self._asks(task, wanted)
-        while not request.is_over:
+        request = self._asks(task, file, wanted)
+        task.is_killable = not is_metadata
+        while not (request.is_over or (task.is_killable and task.is_killed)):
             yield task.sleep("D", request)
-        task.waits_for = None
-        return self.fetched(file, request)
+        task.waits_for, task.is_killable = None, False
+        return request.is_over and not request.failed
 
     def fetch(self, task: Task, file: File, pages: int) -> Request | None:
-        """The first half of ``miss``, without a wait. None: memory is short or a fault waits, nothing was done."""
+        """The same up to the sleep. None: memory is short or a fault waits, and nothing was done."""
         wanted = _readahead(file, pages)
         if self._armed or not self.pager.take(wanted):
             return None
         self.cache_misses += 1
         self.pager.memory.reading += wanted
-        return self._asks(task, wanted)
+        task.is_killable = True
+        return self._asks(task, file, wanted)
 
-    def _asks(self, task: Task, pages: int) -> Request:
-        request = self._new_request("read", pages, task.wake)
+    def _asks(self, task: Task, file: File, pages: int) -> Request:
+        new_request = self._new_request
+        request = new_request("read", pages, partial(self._arrived, task, file))
         self.disk.submit(request)
         return request
 
-    def fetched(self, file: File, request: Request) -> bool:
-        """The second half: the disk has answered. False: EIO."""
-        memory, wanted = self.pager.memory, request.pages
-        memory.reading -= wanted
+    def _arrived(self, task: Task, file: File, request: Request) -> None:
+        self.pager.memory.reading -= request.pages
         if request.failed:
             self.eio += 1
-            self.pager.give_back(wanted)
-            return False
-        room = file.pages - file._cached
-        grown = wanted if wanted < room else room
-        file.cached += grown
-        memory.cache += grown
-        if grown < wanted:
-            self.pager.give_back(wanted - grown)
-        return True
+            self.pager.give_back(request.pages)
+        else:
+            self.grown(file, request.pages)
+        if task.waits_for is request:  # else it was killed, and does not wait any more
+            task.wake()
 
     def missing(self, file: File, pages: int) -> int:
         """How many pages of memory a write of ``pages`` needs: none where the file is in memory already."""
@@ -180,8 +184,9 @@ class FileSystem:
         batches.append([now, pages])
 
     def grown(self, file: File, pages: int) -> None:
-        """The new pages of a write are in the cache, unless a reader was there first."""
-        grown = min(pages, file.pages - file.cached)
+        """New pages are in the cache, unless somebody else was there first."""
+        room = file.pages - file._cached
+        grown = pages if pages < room else room
         file.cached += grown
         self.pager.memory.cache += grown
         if grown < pages:
@@ -193,10 +198,11 @@ class FileSystem:
         flusher = self.flusher
         if self.pager.memory.dirty > background and flusher is not None and flusher.state == "S":
             flusher.wake()
+        task.is_killable = True
         while self.pager.memory.dirty > hard and not self.is_read_only and not task.is_killed:
             self._throttled.append(task)
-            yield task.sleep("D", "balance_dirty_pages")
-            task.waits_for = None
+            yield task.sleep("D", BALANCE)
+        task.waits_for, task.is_killable = None, False
 
     def sync(self, task: Task, file: File) -> Generator[Any, Any, bool]:
         """fsync(): all that was written so far is on disk, and the journal says so. False: EIO."""

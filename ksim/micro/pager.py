@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ksim.linux.badness import OOM_REAPER_DELAY_S
@@ -211,11 +212,14 @@ class Pager:
             self.memory.swap_used -= cluster
             self.memory.anon += cluster
             assert self.swap_device is not None
-            request = self._new_request("read", cluster, task.wake)
+            request = self._new_request("read", cluster, partial(_wakes, task))
             self.swap_device.submit(request)
-            while not request.is_over:
+            task.is_killable = True
+            while not (request.is_over or task.is_killed):
                 yield task.sleep("D", request)
-            task.waits_for = None
+            task.waits_for, task.is_killable = None, False
+            if task.is_killed:
+                return False
         return True
 
     def release(self, process: Process) -> None:
@@ -331,3 +335,8 @@ def _clean(file: File) -> int:
 
 def _anon(process: Process) -> int:
     return process.anon
+
+
+def _wakes(task: Task, request: Request) -> None:
+    if task.waits_for is request:  # else it was killed, and does not wait any more
+        task.wake()

@@ -60,10 +60,8 @@ def serve_web(boot: Boot, task: Task) -> Generator[Any, Any, None]:
     """A worker of a web server: two reads and a reply for each call, and a line in the log."""
     sys, user_ns = boot.sys, boot.user_ns
     content, log = _file(boot, "content"), _file(boot, "access.log")
-    while not task.is_killed:
+    while True:
         call = yield sys.recv(task)
-        if call is None:
-            return
         yield sys.work(task, user_ns())
         if task.process.swapped:
             yield sys.revisit(task, 4)
@@ -78,10 +76,8 @@ def serve_database(boot: Boot, task: Task) -> Generator[Any, Any, None]:
     """A backend of a database: four reads, every third call a change that is on disk before the reply."""
     sys, user_ns = boot.sys, boot.user_ns
     data, wal = _file(boot, "data"), _file(boot, "wal")
-    while not task.is_killed:
+    while True:
         call = yield sys.recv(task)
-        if call is None:
-            return
         yield sys.work(task, user_ns())
         if task.process.swapped:
             yield sys.revisit(task, 8)
@@ -100,10 +96,8 @@ def serve_files(boot: Boot, task: Task) -> Generator[Any, Any, None]:
     """A thread of a file server: 64 KiB read or written at each call, now and then two files renamed at once."""
     sys, user_ns = boot.sys, boot.user_ns
     share, there = _file(boot, "share"), _file(boot, "archive")
-    while not task.is_killed:
+    while True:
         call = yield sys.recv(task)
-        if call is None:
-            return
         yield sys.work(task, user_ns())
         if call.number % 50 < 2:
             source, target = (share, there) if call.number % 2 else (there, share)
@@ -122,11 +116,10 @@ def build(boot: Boot, task: Task) -> Generator[Any, Any, None]:
     """A compiler: reads headers, grows, works, writes an object file, and ends; the next one starts at once."""
     sys, user_ns = boot.sys, boot.user_ns
     headers, objects = _file(boot, "headers"), _file(boot, "objects")
-    while not task.is_killed:
+    while True:
         for _ in range(20):
             yield sys.read(task, headers, 16 * KIB)
-            if not (yield sys.touch(task, 512)):
-                return
+            yield sys.touch(task, 512)
             yield sys.work(task, user_ns())
         yield sys.write(task, objects, 200 * KIB)
         boot.jobs += 1
@@ -138,7 +131,7 @@ def daemon(boot: Boot, task: Task) -> Generator[Any, Any, None]:
     sys, user_ns = boot.sys, boot.user_ns
     log = _file(boot, "syslog")
     turns = 0
-    while not task.is_killed:
+    while True:
         yield sys.nanosleep(task, 1_000_000_000)
         yield sys.work(task, user_ns())
         yield sys.plain(task)
@@ -150,10 +143,9 @@ def daemon(boot: Boot, task: Task) -> Generator[Any, Any, None]:
 def leaky(boot: Boot, task: Task) -> Generator[Any, Any, None]:
     """A program with a memory leak of ``micro.memory.leak``."""
     pages = max(1, round(boot.micro.memory.leak * MIB / 4096 / 10))
-    while not task.is_killed:
+    while True:
         yield boot.sys.nanosleep(task, 100_000_000)
-        if not (yield boot.sys.touch(task, pages)):
-            return
+        yield boot.sys.touch(task, pages)
 
 
 WORKLOADS: Mapping[str, Workload] = {

@@ -85,7 +85,7 @@ class Syscalls:
         return task.enter(self._renames(task, source, target))
 
     def recv(self, task: Task) -> Alarm:
-        """Returns the next call of a client, after a sleep if there is none yet; None for a killed task."""
+        """Returns the next call of a client, after a sleep if there is none yet."""
         self.count += 1
         calls = self._socket.calls
         if calls:
@@ -111,10 +111,9 @@ class Syscalls:
         return task.enter(self._sleeps(task, ns))
 
     def touch(self, task: Task, pages: int) -> Alarm:
-        """First use of anonymous memory: a minor fault for each page. Returns false for a killed task."""
+        """First use of anonymous memory: a minor fault for each page."""
         if self._armed or not self._pager.populate(task.process, pages):
             return task.enter(self._faults(task, pages))
-        task.result = True
         return task.cpu.kernel(task, pages * self._pager.costs.minor_fault)
 
     def revisit(self, task: Task, pages: int) -> Alarm:
@@ -148,15 +147,15 @@ class Syscalls:
         request = self._files.fetch(task, file, pages)
         if request is None:
             return task.goes_on(self._files.miss(task, file, pages))
-        task.next(self._fetches, (task, file, request))
+        task.next(self._fetches, (task, request))
         return task.sleep("D", request)
 
-    def _fetches(self, what: tuple[Task, File, Request]) -> Alarm | None:
-        task, file, request = what
-        if not request.is_over:
+    def _fetches(self, what: tuple[Task, Request]) -> Alarm | None:
+        task, request = what
+        if not (request.is_over or task.is_killed):
             return task.sleep("D", request)
-        task.waits_for = None
-        task.result = self._files.fetched(file, request)
+        task.waits_for, task.is_killable = None, False
+        task.result = request.is_over and not request.failed
         return None
 
     def _writes(self, task: Task, file: File, pages: int) -> Generator[Any, Any, bool]:
@@ -208,7 +207,7 @@ class Syscalls:
         yield from first.lock.take(task)
         yield task.cpu.kernel(task, LOOKUP_NS)
         if self._draw() >= first.hit:  # the directory's block
-            yield from self._boot.files.miss(task, first, 1)
+            yield from self._boot.files.miss(task, first, 1, is_metadata=True)
         yield from second.lock.take(task)
         if "vfs_rename" in self._armed:
             yield from self._boot.pass_by("vfs_rename", task)

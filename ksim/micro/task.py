@@ -64,10 +64,12 @@ class Process:
 class Task(simpy.Process):
     """One thread, a SimPy process that starts when the scheduler first runs it.
 
-    ``ran_ns``: CPU time so far; ``since_ns``: when it came into its state; ``waits_for``: what it sleeps on;
-    ``serves``: the call of a client that it works on; ``result``: what the last system call returned, or the one under way will.
-    ``is_stuck``: nothing will ever wake it. ``rt``: real-time priority, 0 for everybody else. It waits for nothing
-    but its own alarm, so that SimPy's bookkeeping of targets is left out: it is woken and killed, never interrupted.
+    ``ran_ns``: CPU time so far; ``since_ns``: when it fell asleep, or died; ``waits_for``: what it sleeps on;
+    ``serves``: the call of a client that it works on; ``result``: what the last system call returned, or the one
+    under way will.
+    ``is_stuck``: nothing will ever wake it; ``is_killable``: SIGKILL ends the sleep in state D that it is in
+    (TASK_KILLABLE). ``rt``: real-time priority, 0 for everybody else. It waits for nothing but its own alarm, so that
+    SimPy's bookkeeping of targets is left out: it is woken and killed, never interrupted.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class Task(simpy.Process):
         self.held: list[Any] = []
         self.waits_for: Any = None
         self.serves: Any = None
-        self.is_stuck = self.is_killed = False
+        self.is_stuck = self.is_killed = self.is_killable = False
         process.threads.append(self)
         self.wake()
 
@@ -125,9 +127,18 @@ class Task(simpy.Process):
         self.scheduler.wake(self)
 
     def kill(self) -> None:
-        """SIGKILL: at once in an interruptible sleep, else where it next returns to user space."""
+        """SIGKILL: ends a sleep that it may end, and the task dies where it next returns to user space.
+
+        PID 1 and threads of the kernel do not hear it.
+        """
+        if self.process.kind is not TaskKind.USER:
+            return
         self.is_killed = True
-        if self.state == "S":
+        if self._outer is None:  # the program itself is next, and never runs again
+            self._send = _dies
+        else:
+            self._outer = _dies
+        if self.state == "S" or (self.state == "D" and self.is_killable):
             self.wake()
 
     def as_linux(self) -> LinuxTask:
@@ -190,3 +201,8 @@ class Task(simpy.Process):
 
     def __repr__(self) -> str:
         return f"{self.comm}[{self.tid}]"
+
+
+def _dies(_: Any) -> Any:
+    """get_signal() on the way to user space: do_group_exit()."""
+    raise StopIteration

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ksim.linux.detectors import Detection
 from ksim.linux.escalation import Decision
 from ksim.micro.cpu import CPU
-from ksim.micro.filesystem import COMMIT
+from ksim.micro.filesystem import BALANCE, COMMIT
 from ksim.micro.locks import Lock, deadlocks
 from ksim.micro.task import Task
 from ksim.units import to_ns
@@ -67,7 +67,11 @@ class Watchdog:
             self._boot.reports(decision, cpu)
 
     def run_khungtaskd(self, task: Task) -> Generator[Any, Any, None]:
-        """khungtaskd: looks for tasks that have been in state D for too long, and decides about them."""
+        """khungtaskd: looks for tasks that have been in state D for too long, and decides about them.
+
+        It passes over those that SIGKILL can wake (task_is_hung(): TASK_WAKEKILL): readers and swapped-out tasks that
+        wait for their disk, and writers in balance_dirty_pages().
+        """
         boot, settings = self._boot, self._boot.linux.linux
         timeout_ns = settings.hung_task_timeout_secs * 10**9
         interval_ns = (settings.hung_task_check_interval_secs or settings.hung_task_timeout_secs) * 10**9
@@ -75,7 +79,8 @@ class Watchdog:
             if timeout_ns:
                 boot.clock.after(min(interval_ns, timeout_ns), task.wake)
             yield task.sleep("S", "watchdog")
-            hung = [t for t in boot.tasks if t.state == "D" and boot.clock.now - t.since_ns >= timeout_ns]
+            late = boot.clock.now - timeout_ns
+            hung = [t for t in boot.tasks if t.state == "D" and not t.is_killable and t.since_ns <= late]
             if not hung:
                 continue
             decision = boot.oops.decide("hung_task", hung[0], hung_tasks=len(hung))
@@ -96,12 +101,17 @@ class Watchdog:
         boot = self._boot
         found = [f"CPU {cpu.number}" for cpu in boot.scheduler.cpus if cpu.is_lost]
         found += [f"{task} ({task.state})" for task in boot.tasks if task.is_stuck]
-        found += [
-            f"{task} waits for {task.waits_for} of a dead task"
-            for task in boot.tasks
-            if isinstance(task.waits_for, Lock) and any(owner.state in ("X", "Z") for owner in task.waits_for.owners)
-        ]
-        jbd2 = boot.files.jbd2
-        if jbd2 is not None and jbd2.state in ("X", "Z"):  # nobody else will ever commit
-            found += [f"{t} waits for a commit of dead {jbd2}" for t in boot.tasks if t.waits_for == COMMIT]
+        found += [f"{task} waits for {task.waits_for} of a dead task" for task in boot.tasks if _waits_for_dead(task)]
+        for worker, work, where in ((boot.files.jbd2, "a commit", COMMIT), (boot.files.flusher, "writeback", BALANCE)):
+            if worker is not None and (_is_dead(worker) or worker.is_stuck or _waits_for_dead(worker)):
+                how = "dead" if _is_dead(worker) else "stuck"  # and nobody else will ever do its work
+                found += [f"{t} waits for {work} of {how} {worker}" for t in boot.tasks if t.waits_for == where]
         return tuple(found + deadlocks(boot.tasks))
+
+
+def _is_dead(task: Task) -> bool:
+    return task.state in ("X", "Z")
+
+
+def _waits_for_dead(task: Task) -> bool:
+    return isinstance(task.waits_for, Lock) and any(_is_dead(owner) for owner in task.waits_for.owners)
