@@ -53,7 +53,8 @@ class Request:
 
     def happens(self) -> None:
         """The disk answers."""
-        self.answered(self)
+        answered = self.answered
+        answered(self)
 
 
 def _nothing(_: Request) -> None:
@@ -156,16 +157,17 @@ class BlockDevice:
     # ---------------------------------------------------------------- one command
 
     def _begin(self, request: Request) -> None:
-        ladder, clock = self.ladder, self.clock
         self.busy[request] = None
-        request.began_ns = clock._now
-        if ladder.lost.due():
-            request.due_ns = clock.now + self._timeout_ns
-            clock.after(self._timeout_ns, lambda: self._times_out(request))
+        request.began_ns = link_ns = self.clock._now
+        if self.ladder.lost.due():
+            request.due_ns = link_ns + self._timeout_ns
+            self.clock.after(self._timeout_ns, lambda: self._times_out(request))
             return
-        link_ns = request.began_ns if request.began_ns > self._link_free_ns else self._link_free_ns
+        if link_ns < self._link_free_ns:
+            link_ns = self._link_free_ns
         self._link_free_ns = link_ns = link_ns + request.pages * self._page_ns
-        request.due_ns = due_ns = link_ns + self._service_ns[request.op]()
+        service_ns = self._service_ns[request.op]
+        request.due_ns = due_ns = link_ns + service_ns()
         request.answered = self._answer
         heappush(self._heap, (due_ns, next(self._eid), request.happens))
 
@@ -185,7 +187,8 @@ class BlockDevice:
         else:
             self.completed += 1
             request.is_over = True
-            request.done(request)
+            done = request.done
+            done(request)
         if self.queue:
             self._refill()
 

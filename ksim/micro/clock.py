@@ -95,7 +95,8 @@ class Timer:
 
     def happens(self) -> None:
         """Its time has come."""
-        self._call()
+        call = self._call
+        call()
 
     def cancel(self) -> None:
         """Whoever set it has changed his mind."""

@@ -52,19 +52,13 @@ class Scheduler:
         self.waiting = 0
         self.on_idle: Callable[[CPU], None] | None = None
 
-    def wake(self, task: Task) -> None:
-        """The task becomes runnable: at once on an idle CPU, its own first; else in the shortest queue."""
-        if task.state not in SLEEPING or task.is_stuck:
-            return
-        task.state = "R"
-        task.since_ns = self.clock._now
-        cpu = task.cpu
-        idle = self.idle
+    def place(self, task: Task) -> None:
+        """A task that woke up and found its CPU busy: to an idle one, else into the shortest queue."""
+        cpu, idle = task.cpu, self.idle
         if idle:
-            if cpu not in idle:
-                task.vruntime -= cpu.min_vruntime  # every queue has a clock of its own
-                task.cpu = cpu = next(iter(idle))
-                task.vruntime += cpu.min_vruntime
+            task.vruntime -= cpu.min_vruntime  # every queue has a clock of its own
+            task.cpu = cpu = next(iter(idle))
+            task.vruntime += cpu.min_vruntime
             if task.vruntime < cpu.min_vruntime:  # sleeping saves up nothing
                 task.vruntime = cpu.min_vruntime
             del idle[cpu]

@@ -66,7 +66,7 @@ class Socket:
         while self.idle:
             task = self.idle.popleft()
             if task.state == "S" and not task.is_stuck:
-                task.scheduler.wake(task)
+                task.wake()
                 return
 
 

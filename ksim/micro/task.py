@@ -18,7 +18,7 @@ from ksim.linux.sched import weight
 from ksim.linux.vocabulary import Task as LinuxTask
 from ksim.linux.vocabulary import TaskKind
 from ksim.micro.clock import Alarm, Clock
-from ksim.micro.cpu import Scheduler
+from ksim.micro.cpu import SLEEPING, Scheduler
 
 State = Literal["R", "S", "D", "Z", "X"]
 """Running or waiting for a CPU; sleeping, interruptible or not; zombie; gone. As in ps(1)."""
@@ -117,14 +117,28 @@ class Task(simpy.Process):
 
     def sleep(self, state: State, waits_for: Any = None) -> Alarm:
         """Leaves the CPU until somebody wakes it: the event at which it runs again."""
-        self.state, self.since_ns = state, self.clock._now
+        self.state = state
+        self.since_ns = self.clock._now
         self.waits_for = waits_for
         self.cpu.leave(self)
         return self.alarm
 
     def wake(self, _: object = None) -> None:
-        """Makes it runnable; nothing happens to a task that does not sleep. Takes what it waited for, as a callback."""
-        self.scheduler.wake(self)
+        """Makes it runnable, at once if its CPU is idle; nothing happens to a task that does not sleep.
+
+        As a callback it takes what it waited for.
+        """
+        if self.state not in SLEEPING or self.is_stuck:
+            return
+        self.state = "R"
+        cpu, idle = self.cpu, self.scheduler.idle
+        if cpu not in idle:
+            self.scheduler.place(self)
+            return
+        if self.vruntime < cpu.min_vruntime:  # sleeping saves up nothing
+            self.vruntime = cpu.min_vruntime
+        del idle[cpu]
+        cpu.start(self)
 
     def kill(self) -> None:
         """SIGKILL: ends a sleep that it may end, and the task dies where it next returns to user space.
@@ -181,8 +195,9 @@ class Task(simpy.Process):
                 if cpu.queue and cpu.should_switch(self):
                     cpu.step_aside(self)
                     return
+                send = self._send
                 try:
-                    if self._send(self.result) is not None:
+                    if send(self.result) is not None:
                         return
                 except StopIteration as stop:
                     if self._outer is None:
