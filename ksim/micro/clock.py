@@ -1,4 +1,7 @@
-"""The micro clock: a SimPy environment in integer nanoseconds since boot, and events that are used again.
+"""The micro clock: a SimPy environment in integer nanoseconds since boot, whose events are plain calls.
+
+An event is due: a time, a number, and what to call. What is called may return its successor, due, in place of putting
+it into the queue: most often that comes next, and never has to go through the queue.
 
 One boot is one clock. A panic is "stop stepping and read the state": nothing can happen after ``stop``.
 """
@@ -8,13 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heappushpop
 from itertools import count
 from typing import Any
 
 import simpy
 from simpy.events import NORMAL, Event, EventPriority
 
+Due = tuple[int, float, Callable[[], Any]] | tuple[()]
+"""When and in which order something happens, and what to call then; or nothing: somebody will see to that later."""
+LATER: Due = ()
 URGENCY = 1 << 62
 """How much lower an urgent event's number is, at the same time: SimPy starts its processes so."""
 
@@ -22,11 +28,11 @@ URGENCY = 1 << 62
 class Clock(simpy.Environment):
     """Time since the start of this boot, in ns. ``steps`` counts the events that have happened.
 
-    The queue holds what SimPy's does, but for the last: what to call, and the priority is a part of the number.
+    SimPy's own events and processes can be played in it too; their priority is a part of the number.
     """
 
     _now: int
-    _queue: list[tuple[int, float, Callable[[], object]]]  # type: ignore[assignment]
+    _queue: list[tuple[int, float, Callable[[], Any]]]  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -45,9 +51,11 @@ class Clock(simpy.Environment):
         queue, steps = self._queue, 0
         heappush(queue, (until_ns, math.inf, _pauses))  # as SimPy's run() does: nobody asks at each event
         try:
+            entry = heappop(queue)
             for steps in count():
-                self._now, _, call = heappop(queue)
-                call()
+                self._now, _, call = entry
+                due = call()
+                entry = heappushpop(queue, due) if due else heappop(queue)
         except _Pause:
             if not self.stopped:
                 self._now = until_ns
@@ -60,6 +68,11 @@ class Clock(simpy.Environment):
         self.stopped = True
         heappush(self._queue, (self._now, -math.inf, _pauses))
 
+    def put(self, due: Due) -> None:
+        """Into the queue, for whoever cannot return it."""
+        if due:
+            heappush(self._queue, due)
+
     def forget(self, call: Callable[[], object]) -> None:
         """Takes a call out of the queue."""
         self._queue[:] = [entry for entry in self._queue if entry[2] is not call]
@@ -71,7 +84,7 @@ class Clock(simpy.Environment):
             raise simpy.core.EmptySchedule
         self._now, _, call = heappop(self._queue)
         self.steps += 1
-        call()
+        self.put(call())
 
     def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: float = 0) -> None:
         """An event of SimPy's own, which happens once, with all of SimPy's bookkeeping."""
@@ -123,27 +136,16 @@ def _happens(event: Event) -> None:
         raise event._value
 
 
-class Alarm(Event):
-    """The event that happens again and again: making one costs SimPy half of what waiting does.
-
-    ``happens`` is called each time that it rings; a task that yields it need not say so again.
-    """
+class Alarm:
+    """Something that happens again and again: ``happens`` is called each time that it rings."""
 
     def __init__(self, clock: Clock, happens: Callable[[], object]) -> None:
-        super().__init__(clock)
-        self._ok, self._value = True, None
         self.happens = happens
         self._clock, self._heap, self._eid = clock, clock._queue, clock._eid
 
-    def silence(self) -> None:
-        """Whoever waits for it waits for ever."""
-        self._clock.forget(self.happens)
-        self.happens = _nothing
-
-    def ring(self, delay_ns: int) -> Alarm:
-        """Rings ``delay_ns`` from now; so does whoever puts it into the queue himself, as a CPU does for each task."""
+    def ring(self, delay_ns: int) -> None:
+        """Rings ``delay_ns`` from now."""
         heappush(self._heap, (self._clock._now + delay_ns, next(self._eid), self.happens))
-        return self
 
 
 class Deadline(Alarm):

@@ -1,7 +1,7 @@
 """CPUs and the scheduler: a run queue each, a base slice, weights of nice, real-time tasks first.
 
 A task that runs is the ``current`` of a CPU and says how long it works there, in user space (``user``) or in the kernel
-(``kernel``): one event each. Whether somebody else should run is asked where Linux asks: at the end of a piece of
+(``kernel``): one event each, due at its end, which the task yields. Whether somebody else should run is asked where Linux asks: at the end of a piece of
 work, and at the tick in a long one. Interrupts take time from whoever runs: it is added to the next piece of work of
 that CPU, so that an interrupt costs no event. A CPU without work takes some from the longest queue.
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ksim.linux.sched import EEVDF_SINCE, base_slice_ns, weight
 from ksim.linux.vocabulary import Release
-from ksim.micro.clock import Alarm, Clock
+from ksim.micro.clock import Clock, Due
 
 if TYPE_CHECKING:
     from ksim.micro.task import Task
@@ -99,25 +99,21 @@ class CPU:
     # ---------------------------------------------------------------- work of the current task
 
     # the same twice, but for the account: a call in between would cost a tenth of a system call
-    def user(self, task: Task, ns: int) -> Alarm:
+    def user(self, task: Task, ns: int) -> Due:
         """``ns`` of work in user space: the event at its end."""
         self.user_ns += ns
         task.ran_ns += ns
         if self._stolen_ns:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
-        alarm = task.alarm
-        heappush(self._heap, (self._clock._now + ns, next(self._eid), alarm.happens))
-        return alarm
+        return self._clock._now + ns, next(self._eid), task.resume
 
-    def kernel(self, task: Task, ns: int) -> Alarm:
+    def kernel(self, task: Task, ns: int) -> Due:
         """``ns`` of work in the kernel, in process context: the event at its end."""
         self.kernel_ns += ns
         task.ran_ns += ns
         if self._stolen_ns:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
-        alarm = task.alarm
-        heappush(self._heap, (self._clock._now + ns, next(self._eid), alarm.happens))
-        return alarm
+        return self._clock._now + ns, next(self._eid), task.resume
 
     def interrupt(self, ns: int) -> None:
         """``ns`` in a hard interrupt or softirq, taken from whoever runs here."""
@@ -187,7 +183,7 @@ class CPU:
         self.switches += 1
         ns = self._switch_ns
         self.kernel_ns += ns
-        heappush(self._heap, (self._clock._now + ns, next(self._eid), task.alarm.happens))
+        heappush(self._heap, (self._clock._now + ns, next(self._eid), task.resume))
 
     def _pick(self) -> Task:
         queue = self.queue

@@ -13,6 +13,7 @@ from typing import Any
 import networkx as nx
 
 from ksim.linux.vocabulary import Lock as Kind
+from ksim.micro.clock import LATER
 from ksim.micro.task import Task
 
 
@@ -40,7 +41,7 @@ class Lock:
         self.queue.append((task, shared))
         if self.kind.spins:
             task.waits_for = self
-            yield task.alarm
+            yield LATER
             task.cpu.kernel_ns += task.now_ns - began_ns
         else:
             yield task.sleep("D", self)
@@ -57,7 +58,7 @@ class Lock:
             self._give(waiter, shared)
             waiter.waits_for = None  # it has the lock, although it has not run yet
             if self.kind.spins:
-                waiter.alarm.ring(0)
+                waiter.clock.put(waiter.at_once())
             else:
                 waiter.wake()
 

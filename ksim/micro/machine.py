@@ -101,7 +101,6 @@ class Boot:
         self.micro = scenario.micro or Micro()
         self.linux = Machine(scenario)
         self.clock = Clock()
-        self.never = self.clock.event()
         self.oops = Oops(self)
         self.armed = self.oops.armed
         self.pass_by, self.passes_irq = self.oops.pass_by, self.oops.passes_irq

@@ -19,6 +19,7 @@ from ksim.linux.vocabulary import Lock as LockKind
 from ksim.linux.vocabulary import Task as LinuxTask
 from ksim.micro import build
 from ksim.micro.causes import Asked
+from ksim.micro.clock import LATER
 from ksim.micro.cpu import CPU
 from ksim.micro.locks import Lock
 from ksim.micro.strike import POINTS, Point, Trigger
@@ -140,7 +141,7 @@ class Oops:
             yield from self._boot.watchdog.hangs(decision, task)
         died = self.carry_out(decision, task.cpu.number)
         if decision.panics:
-            yield self._boot.never
+            yield LATER
         if not died:
             return
         if event.family == "oops":

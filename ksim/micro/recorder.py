@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ksim.micro.blkdev import Request
-from ksim.micro.clock import Alarm
+from ksim.micro.clock import Due
 from ksim.micro.cpu import CPU, SLEEPING, Scheduler
 from ksim.micro.task import State, Task
 
@@ -105,11 +105,11 @@ class _Cpu(CPU):
         super().__init__(scheduler, number)
         self._recorder = recorder
 
-    def user(self, task: Task, ns: int) -> Alarm:
+    def user(self, task: Task, ns: int) -> Due:
         self._note(task, ns, "user")
         return super().user(task, ns)
 
-    def kernel(self, task: Task, ns: int) -> Alarm:
+    def kernel(self, task: Task, ns: int) -> Due:
         self._note(task, ns, "kernel")
         return super().kernel(task, ns)
 
@@ -129,7 +129,7 @@ class _Task(Task):
         self._recorder = recorder
         super().__init__(*args, **how)
 
-    def sleep(self, state: State, waits_for: Any = None) -> Alarm:
+    def sleep(self, state: State, waits_for: Any = None) -> Due:
         self._note(state, _why(waits_for))
         return super().sleep(state, waits_for)
 

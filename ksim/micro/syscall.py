@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ksim.linux.sched import SYSCALL
 from ksim.linux.watermarks import PAGE_BYTES
 from ksim.micro.blkdev import Request
-from ksim.micro.clock import Alarm
+from ksim.micro.clock import Due
 from ksim.micro.filesystem import File
 from ksim.micro.netdev import Call
 from ksim.micro.task import Task
@@ -41,14 +41,14 @@ class Syscalls:
         self._files, self._pager, self._nic, self._socket = boot.files, boot.pager, boot.nic, boot.socket
         self.count = 0
 
-    def plain(self, task: Task) -> Alarm:
+    def plain(self, task: Task) -> Due:
         """A call that only looks something up, such as getpid()."""
         self.count += 1
         if "do_syscall_64" in self._armed:
             return task.enter(self._meets("do_syscall_64", task))
         return task.cpu.kernel(task, self._cost_ns)
 
-    def read(self, task: Task, file: File, size: int) -> Alarm:
+    def read(self, task: Task, file: File, size: int) -> Due:
         """``size`` bytes of a file, from memory or from the disk. Returns false for EIO."""
         self.count += 1
         draw, pages = self._draw, -(-size // PAGE_BYTES)
@@ -62,7 +62,7 @@ class Syscalls:
             task.then(self._misses, (task, file, pages))
         return task.cpu.kernel(task, cost_ns)
 
-    def write(self, task: Task, file: File, size: int) -> Alarm:
+    def write(self, task: Task, file: File, size: int) -> Due:
         """``size`` bytes into the page cache, the inode locked; waits where too much is dirty.
 
         Returns false for EROFS.
@@ -74,17 +74,17 @@ class Syscalls:
         task.then(self._wrote, (task, file, pages))
         return task.cpu.kernel(task, self._cost_ns + pages * COPY_PAGE_NS)
 
-    def fsync(self, task: Task, file: File) -> Alarm:
+    def fsync(self, task: Task, file: File) -> Due:
         """All that was written to the file is on disk. Returns false for EIO: it is not."""
         self.count += 1
         return task.enter(self._syncs(task, file))
 
-    def rename(self, task: Task, source: File, target: File) -> Alarm:
+    def rename(self, task: Task, source: File, target: File) -> Due:
         """Moves a name from one directory to another: both locked, always in the same order, whoever asks."""
         self.count += 1
         return task.enter(self._renames(task, source, target))
 
-    def recv(self, task: Task) -> Alarm:
+    def recv(self, task: Task) -> Due:
         """Returns the next call of a client, after a sleep if there is none yet."""
         self.count += 1
         calls = self._socket.calls
@@ -94,7 +94,7 @@ class Syscalls:
             task.then(self._accepts, task)
         return task.cpu.kernel(task, self._cost_ns)
 
-    def send(self, task: Task, call: Call, size: int) -> Alarm:
+    def send(self, task: Task, call: Call, size: int) -> Due:
         """The reply to a client; waits while the ring of the card is full."""
         self.count += 1
         nic = self._nic
@@ -105,22 +105,22 @@ class Syscalls:
         task.serves = None
         return task.cpu.kernel(task, cost_ns)
 
-    def nanosleep(self, task: Task, ns: int) -> Alarm:
+    def nanosleep(self, task: Task, ns: int) -> Due:
         """Sleeps for so long, unless it is killed."""
         self.count += 1
         return task.enter(self._sleeps(task, ns))
 
-    def touch(self, task: Task, pages: int) -> Alarm:
+    def touch(self, task: Task, pages: int) -> Due:
         """First use of anonymous memory: a minor fault for each page."""
         if self._armed or not self._pager.populate(task.process, pages):
             return task.enter(self._faults(task, pages))
         return task.cpu.kernel(task, pages * self._pager.costs.minor_fault)
 
-    def revisit(self, task: Task, pages: int) -> Alarm:
+    def revisit(self, task: Task, pages: int) -> Due:
         """Use of memory that may be in swap: a major fault for what is."""
         return task.enter(self._boot.pager.revisit(task, pages))
 
-    def work(self, task: Task, ns: int) -> Alarm:
+    def work(self, task: Task, ns: int) -> Due:
         """``ns`` in user space; at each tick somebody else may run."""
         if ns <= self._tick_ns:
             return task.cpu.user(task, ns)
@@ -150,7 +150,7 @@ class Syscalls:
         task.next(self._fetches, (task, request))
         return task.sleep("D", request)
 
-    def _fetches(self, what: tuple[Task, Request]) -> Alarm | None:
+    def _fetches(self, what: tuple[Task, Request]) -> Due | None:
         task, request = what
         if not (request.is_over or task.is_killed):
             return task.sleep("D", request)
@@ -216,7 +216,7 @@ class Syscalls:
         second.lock.release(task)
         first.lock.release(task)
 
-    def _accepts(self, task: Task) -> Alarm | None:
+    def _accepts(self, task: Task) -> Due | None:
         socket = self._socket
         if socket.calls:
             task.result = task.serves = socket.calls.popleft()

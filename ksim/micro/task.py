@@ -17,7 +17,7 @@ from simpy.events import Event
 from ksim.linux.sched import weight
 from ksim.linux.vocabulary import Task as LinuxTask
 from ksim.linux.vocabulary import TaskKind
-from ksim.micro.clock import Alarm, Clock
+from ksim.micro.clock import LATER, Clock, Due
 from ksim.micro.cpu import SLEEPING, Scheduler
 
 State = Literal["R", "S", "D", "Z", "X"]
@@ -96,7 +96,7 @@ class Task(simpy.Process):
         self._on_exit = on_exit
         self.state: State = "S"
         self.since_ns = clock.now
-        self.alarm = Alarm(clock, self._resume)
+        self.resume: Callable[[], Any] = self._resume
         self.cpu = scheduler.cpus[tid % len(scheduler.cpus)]
         self.ran_ns = self.slice_began_ns = self.vruntime = 0
         self.held: list[Any] = []
@@ -115,13 +115,13 @@ class Task(simpy.Process):
         self.state = state
         self.since_ns = self.clock._now
 
-    def sleep(self, state: State, waits_for: Any = None) -> Alarm:
+    def sleep(self, state: State, waits_for: Any = None) -> Due:
         """Leaves the CPU until somebody wakes it: the event at which it runs again."""
         self.state = state
         self.since_ns = self.clock._now
         self.waits_for = waits_for
         self.cpu.leave(self)
-        return self.alarm
+        return LATER
 
     def wake(self, _: object = None) -> None:
         """Makes it runnable, at once if its CPU is idle; nothing happens to a task that does not sleep.
@@ -161,24 +161,33 @@ class Task(simpy.Process):
         threads = 1 if process.is_kernel else max(1, process.alive)
         return LinuxTask(process.kind, threads, comm=self.comm, pid=self.tid)
 
-    def enter(self, call: Generator[Any, Any, Any]) -> Alarm:
+    def enter(self, call: Generator[Any, Any, Any]) -> Due:
         """A system call that takes more than one piece of work: it runs to its end before the program goes on."""
         self._outer, self._send = self._send, call.send
         try:
-            self._send(None)
+            due: Due = self._send(None)
         except StopIteration as stop:
             self._send, self._outer, self.result = self._outer, None, stop.value
-            self.alarm.ring(0)
-        return self.alarm
+            due = self.at_once()
+        return due
 
-    def then(self, step: Callable[[Any], Alarm | None], what: Any) -> None:
+    def at_once(self) -> Due:
+        """It goes on now, after all that is due now already."""
+        return self.clock._now, next(self.clock._eid), self.resume
+
+    def silence(self) -> None:
+        """It never goes on."""
+        self.clock.forget(self.resume)
+        self.resume = _nothing
+
+    def then(self, step: Callable[[Any], Due | None], what: Any) -> None:
         """The same without a generator: ``step(what)`` is called at the end of each piece of work.
 
         It returns what the call waits for next; None, with the ``result`` set: the call is over.
         """
         self._outer, self._send, self.result = self._send, step, what
 
-    def next(self, step: Callable[[Any], Alarm | None], what: Any) -> None:
+    def next(self, step: Callable[[Any], Due | None], what: Any) -> None:
         """For a step: another one follows."""
         self._send, self.result = step, what
 
@@ -187,26 +196,28 @@ class Task(simpy.Process):
         self._send = call.send
         return self._send(None)
 
-    def _resume(self, event: Event | None = None) -> None:
+    def _resume(self) -> Due | None:
         """The end of a piece of work, or of a sleep: somebody else's turn, or on to the next wait; the task may end."""
         try:
             while True:
                 cpu = self.cpu
                 if cpu.queue and cpu.should_switch(self):
                     cpu.step_aside(self)
-                    return
+                    return None
                 send = self._send
                 try:
-                    if send(self.result) is not None:
-                        return
+                    due: Due | None = send(self.result)
+                    if due is not None:
+                        return due
                 except StopIteration as stop:
                     if self._outer is None:
                         self._ends(oopsed=False)
-                        return
+                        return None
                     self.result = stop.value
                 self._send, self._outer = self._outer, None  # the call is over
         except Oopsed:
             self._ends(oopsed=True)
+            return None
 
     def _ends(self, *, oopsed: bool) -> None:
         self.became("X")
@@ -216,6 +227,10 @@ class Task(simpy.Process):
 
     def __repr__(self) -> str:
         return f"{self.comm}[{self.tid}]"
+
+
+def _nothing() -> None:
+    return None
 
 
 def _dies(_: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ksim.linux.detectors import Detection
 from ksim.linux.escalation import Decision
+from ksim.micro.clock import LATER
 from ksim.micro.cpu import CPU
 from ksim.micro.filesystem import BALANCE, COMMIT
 from ksim.micro.locks import Lock, deadlocks
@@ -37,7 +38,7 @@ class Watchdog:
         task.is_stuck = True
         if event in LOOPS:
             self.cpu_hangs(decision, task.cpu)
-            yield task.alarm
+            yield LATER
         else:
             yield task.sleep("D" if event == "hung_task" else "S", event)
 
@@ -48,7 +49,7 @@ class Watchdog:
             lost.is_lost = True
             if lost.current is not None:  # an interrupt that never ends: who was interrupted does not go on either
                 lost.current.is_stuck = True
-                lost.current.alarm.silence()
+                lost.current.silence()
             self._boot.scheduler.idle.pop(lost, None)
         u = self._draw()
         for found in decision.detections:
