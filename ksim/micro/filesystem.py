@@ -17,7 +17,7 @@ from ksim.linux.vocabulary import Lock as Kind
 from ksim.linux.watermarks import DIRTY_EXPIRE_S, DIRTY_WRITEBACK_S, PAGE_BYTES, READAHEAD_BYTES
 from ksim.micro.blkdev import BlockDevice, Request
 from ksim.micro.clock import Clock, Deadline
-from ksim.micro.locks import Lock
+from ksim.micro.locks import Lock, Spinlock
 from ksim.micro.pager import Pager
 from ksim.micro.task import Task
 from ksim.units import to_ns
@@ -87,6 +87,7 @@ class FileSystem:
         self.files: list[File] = []
         self.is_read_only = False
         self.journal = Lock("j_checkpoint_mutex", Kind.MUTEX)
+        self.list_lock = Spinlock("j_list_lock", clock, LIST_LOCK_NS)
         self.running_tid, self.committed_tid, self.failed_tid = 1, 0, 0
         self.has_updates = False
         self._committed: list[Task] = []
@@ -118,8 +119,9 @@ class FileSystem:
         if not self.pager.take(wanted) and not (yield from self.pager.allocate(task, wanted)):
             return False
         self.pager.memory.reading += wanted
-        if "submit_bio" in self._armed:
-            yield from self._pass_by("submit_bio", task)
+        for point in ("folio_add_lru", "submit_bio"):
+            if point in self._armed:
+                yield from self._pass_by(point, task)
         request = self._asks(task, file, wanted)
         task.is_killable = not is_metadata
         while not (request.is_over or (task.is_killable and task.is_killed)):
@@ -316,9 +318,10 @@ class FileSystem:
             tid, self.running_tid = self.running_tid, self.running_tid + 1
             if not self.journal.try_take(task):
                 yield from self.journal.take(task)
-            if "jbd2_journal_commit_transaction" in self._armed:
-                yield from self._pass_by("jbd2_journal_commit_transaction", task)
-            yield task.cpu.kernel(task, COMMIT_NS)
+            for point in ("jbd2_journal_commit_transaction", "__jbd2_journal_file_buffer"):
+                if point in self._armed:
+                    yield from self._pass_by(point, task)
+            yield task.cpu.kernel(task, COMMIT_NS + self.list_lock.take())
             for op, pages in (("write", JOURNAL_PAGES), ("flush", 0)):
                 request = self._new_request(op, pages, task.wake)
                 self.disk.submit(request)
@@ -358,6 +361,8 @@ JOURNAL_PAGES = 8
 """Of one commit: descriptor, a few metadata blocks, commit block. ASSUMED."""
 COMMIT_NS, WRITEBACK_PAGE_NS = 20_000, 200
 """CPU time of one commit, and of one page that the flusher hands to the disk. ASSUMED."""
+LIST_LOCK_NS = 200
+"""That a write or a commit holds j_list_lock: a few cache misses. ASSUMED. XFS has its xc_push_lock there."""
 BATCH_NS = 100_000_000
 """Pages that became dirty within so long count as equally old."""
 FLUSH_PAGES = 1024

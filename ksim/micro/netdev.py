@@ -15,6 +15,7 @@ from ksim.linux.console import devices
 from ksim.linux.netdev import NAPI_WEIGHT, Driver, watchdog_warns
 from ksim.linux.vocabulary import Release
 from ksim.micro.clock import Alarm, Clock
+from ksim.micro.locks import Spinlock
 from ksim.micro.strike import Trigger
 from ksim.units import to_ns
 
@@ -26,6 +27,8 @@ COALESCE_NS = 20_000
 """From a packet to its interrupt: rx-usecs of interrupt moderation, about 20 us in Intel's drivers."""
 IRQ_NS, PACKET_NS = 1_000, 1_500
 """CPU time of a hard interrupt, and of one packet in softirq up to its socket. ASSUMED."""
+QUEUE_LOCK_NS = 400
+"""That a task holds the lock of the TX queue: a descriptor, and a write to the doorbell of the card. ASSUMED."""
 RTO_NS = 200_000_000
 """TCP_RTO_MIN, include/net/tcp.h; doubled at each try."""
 _WEIGHT: int = NAPI_WEIGHT.value
@@ -105,6 +108,7 @@ class NetDevice:
         self.ring: deque[Call] = deque()
         self._is_polling = False
         self.is_up, self.is_hung = True, False
+        self.queue_lock = Spinlock("_xmit_lock", clock, QUEUE_LOCK_NS)
         self.sending: deque[tuple[Call, int]] = deque()
         self._blocked: deque[Task] = deque()
         self._wire_free_ns = 0

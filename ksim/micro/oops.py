@@ -138,6 +138,9 @@ class Oops:
         self.struck_ns = self._boot.clock.now
         event = decision.strike.event
         if event.family == "detector":
+            for kind in self._missing(armed.point, task):
+                if kind.spins:
+                    self._leave_behind(armed.point, kind, task)
             yield from self._boot.watchdog.hangs(decision, task)
         died = self.carry_out(decision, task.cpu.number)
         if decision.panics:
@@ -145,17 +148,21 @@ class Oops:
         if not died:
             return
         if event.family == "oops":
-            missing = list(armed.point.locks)
-            for lock in task.held:
-                if lock.kind in missing:
-                    missing.remove(lock.kind)
-            for kind in missing:
+            for kind in self._missing(armed.point, task):
                 self._leave_behind(armed.point, kind, task)
             if decision.end is End.PARKED:
                 self.parked.append(task)
             raise Oopsed
         for thread in task.process.threads:
             thread.kill()
+
+    def _missing(self, point: Point, task: Task) -> list[LockKind]:
+        """Locks of the point that the task holds in Linux, and in no ``held`` here."""
+        missing = list(point.locks)
+        for lock in task.held:
+            if lock.kind in missing:
+                missing.remove(lock.kind)
+        return missing
 
     def _leave_behind(self, point: Point, kind: LockKind, task: Task) -> None:
         lock = Lock(f"lock of {point.name}", kind)
@@ -173,7 +180,10 @@ class Oops:
                 held.append(kind)
         event = armed.fault.fault.event
         mount = {"fs_errors": self._boot.micro.disk.errors} if event == "ext4_error" else {}
-        return self.decide(event, task, context=point.context, locks=tuple(held), irqs_off=point.irqs_off, **mount)
+        return self.decide(
+            event, task, context=point.context, locks=tuple(held), irqs_off=point.irqs_off,
+            preempt_count=point.preempt_count, **mount,
+        )  # fmt: skip
 
     def decide(self, event: str, task: Task | None = None, **state: Any) -> Decision:
         """What Linux does about ``event`` in the state of this boot, with ``task`` running (None: an idle CPU)."""

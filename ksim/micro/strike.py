@@ -18,6 +18,7 @@ from ksim.linux.vocabulary import Context, Lock
 @dataclass(frozen=True, slots=True)
 class Point:
     """One place. ``file``: where the function lives in Linux; ``module``: empty for the kernel itself.
+    ``preempt_count``: preemption disabled there, beyond what ``locks`` and ``context`` do.
 
     ``nth``: the pass at which a fault strikes if nobody says; few where the kernel seldom comes by.
     """
@@ -30,11 +31,16 @@ class Point:
     irqs_off: bool = False
     module: str = ""
     nth: int = 1000
+    preempt_count: int = 0
 
 
 _POINTS = (
     Point("vfs_read", "a task reads from a file", "fs/read_write.c"),
     Point("vfs_write", "a task writes to a file, its inode locked", "fs/read_write.c", locks=(Lock.RWSEM,)),
+    Point("__jbd2_journal_file_buffer", "a buffer joins the transaction, j_list_lock held", "fs/jbd2/transaction.c",
+          locks=(Lock.SPINLOCK,), module="jbd2", nth=100),
+    Point("folio_add_lru", "a new page joins the batch of its CPU, preemption off", "mm/swap.c", nth=10,
+          preempt_count=1),
     Point("ext4_sync_file", "a task waits for its data to be on disk", "fs/ext4/fsync.c", module="ext4", nth=100),
     Point("vfs_rename", "a task renames a file, two directories locked", "fs/namei.c", locks=(Lock.RWSEM, Lock.RWSEM),
           nth=5),
@@ -47,7 +53,8 @@ _POINTS = (
           nth=100),
     Point("handle_mm_fault", "a page fault of a user process", "mm/memory.c", locks=(Lock.RWSEM,), nth=100),
     Point("shrink_node", "kswapd or an allocating task reclaims pages", "mm/vmscan.c", nth=1),
-    Point("dev_queue_xmit", "a task sends a packet, bottom halves off", "net/core/dev.c", Context.BH_DISABLED),
+    Point("dev_queue_xmit", "a task sends a packet, bottom halves off", "net/core/dev.c", Context.BH_DISABLED,
+          locks=(Lock.SPINLOCK_BH,)),
     Point("napi_poll", "received packets are taken from the ring", "net/core/dev.c", Context.SOFTIRQ),
     Point("handle_irq_event", "the network card's interrupt", "kernel/irq/handle.c", Context.HARDIRQ, irqs_off=True),
     Point("do_syscall_64", "any system call", "arch/x86/entry/syscall_64.c"),

@@ -72,7 +72,7 @@ class Syscalls:
         if self._armed or self._files.is_read_only or not file.lock.try_take(task):
             return task.enter(self._writes(task, file, pages))
         task.then(self._wrote, (task, file, pages))
-        return task.cpu.kernel(task, self._cost_ns + pages * COPY_PAGE_NS)
+        return task.cpu.kernel(task, self._cost_ns + pages * COPY_PAGE_NS + self._files.list_lock.take())
 
     def fsync(self, task: Task, file: File) -> Due:
         """All that was written to the file is on disk. Returns false for EIO: it is not."""
@@ -98,7 +98,7 @@ class Syscalls:
         """The reply to a client; waits while the ring of the card is full."""
         self.count += 1
         nic = self._nic
-        cost_ns = self._cost_ns + SEND_NS + size // PAGE_BYTES * COPY_PAGE_NS
+        cost_ns = self._cost_ns + SEND_NS + size // PAGE_BYTES * COPY_PAGE_NS + nic.queue_lock.take()
         if self._armed or not nic.has_room():
             return task.enter(self._sends(task, call, size, cost_ns))
         nic.send(call, size, cost_ns)
@@ -164,9 +164,10 @@ class Syscalls:
             yield task.cpu.kernel(task, self._cost_ns)
             return False
         yield from file.lock.take(task)
-        if "vfs_write" in self._armed:
-            yield from self._boot.pass_by("vfs_write", task)
-        yield task.cpu.kernel(task, self._cost_ns + pages * COPY_PAGE_NS)
+        for point in ("vfs_write", "__jbd2_journal_file_buffer"):
+            if point in self._armed:
+                yield from self._boot.pass_by(point, task)
+        yield task.cpu.kernel(task, self._cost_ns + pages * COPY_PAGE_NS + files.list_lock.take())
         return (yield from self._dirties(task, file, pages, files.missing(file, pages)))
 
     def _wrote(self, what: tuple[Task, File, int]) -> Any:
@@ -184,6 +185,8 @@ class Syscalls:
     def _dirties(self, task: Task, file: File, pages: int, new: int) -> Generator[Any, Any, bool]:
         files, pager = self._files, self._pager
         if new:
+            if "folio_add_lru" in self._armed:
+                yield from self._boot.pass_by("folio_add_lru", task)
             if not pager.take(new) and not (yield from pager.allocate(task, new)):
                 file.lock.release(task)
                 return False
@@ -255,8 +258,9 @@ class Syscalls:
         timer.cancel()
 
     def _faults(self, task: Task, pages: int) -> Generator[Any, Any, bool]:
-        if "handle_mm_fault" in self._armed:
-            yield from self._boot.pass_by("handle_mm_fault", task)
+        for point in ("handle_mm_fault", "folio_add_lru"):
+            if point in self._armed:
+                yield from self._boot.pass_by(point, task)
         return (yield from self._boot.pager.touch(task, pages))
 
     def _works(self, task: Task, ns: int) -> Generator[Any, Any, None]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from itertools import pairwise
 from typing import Any
+
+import pytest
 
 from ksim.micro.machine import Boot
 from ksim.micro.task import Process, Task
@@ -116,15 +119,95 @@ def test_a_throttled_writer_can_be_killed() -> None:
 def test_writers_behind_a_dead_flusher_stand_still_and_khungtaskd_does_not_see_them() -> None:
     """TASK_KILLABLE, and awake every 200 ms: no hung task. The flusher itself is one, where it hangs."""
     died = boot(*SLOW, *OFF, faults=("bug@wb_workfn:1",))
-    ending = died.run(30.0)
+    ending = died.run(4.0)
     assert ending.kind == "hung"
     assert throttled(died)
     assert sum("waits for writeback of dead kworker" in text for text in ending.stuck) == len(throttled(died))
-    hangs = boot(*SLOW, *OFF, "kernel.hung_task_timeout_secs=5", faults=("hung_task@wb_workfn:1",))
-    ending = hangs.run(30.0)
+    hangs = boot(*SLOW, *OFF, "kernel.hung_task_timeout_secs=1", faults=("hung_task@wb_workfn:1",))
+    ending = hangs.run(5.0)
     assert sum("waits for writeback of stuck kworker" in text for text in ending.stuck) == len(throttled(hangs)) > 0
     seen = {e.decision.strike.task.comm for e in hangs.console if e.decision}
     assert events(hangs)
     assert set(events(hangs)) == {"hung_task"}
     assert seen == {"kworker/u8:1-flush"}
     assert all(e.decision.strike.hung_tasks == 1 for e in hangs.console if e.decision)
+
+
+# ---------------------------------------------------------------- preemption off
+
+
+def printed(it: Boot) -> list[str]:
+    return [line for entry in it.console if entry.decision for line in entry.decision.prints]
+
+
+def test_an_oops_with_preemption_off_is_noted_and_nobody_waits_for_it() -> None:
+    """local_lock() is preempt_disable() and no lock: make_task_dead() puts the count right, and that is all."""
+    it = boot("micro.workload=web-server", *OFF, faults=("null_deref@folio_add_lru:3",))
+    ending = it.run(20.0)
+    (dead,) = (task for task in it.tasks if task.state == "X")
+    assert f"note: {dead.comm}[{dead.tid}] exited with preempt_count 1" in printed(it)
+    assert ending.kind == "survived"
+
+
+def test_a_spinlock_that_its_dead_owner_keeps_locks_up_the_next_writers() -> None:
+    it = boot("micro.workload=database", *OFF, faults=("null_deref@__jbd2_journal_file_buffer:3",))
+    ending = it.run(40.0)
+    assert any("exited with preempt_count 1" in line for line in printed(it))
+    assert not any("irqs disabled" in line for line in printed(it))
+    assert set(events(it)) == {"null_deref", "soft_lockup"}, "interrupts are on: no hard lockup"
+    assert ending.kind == "hung"
+
+
+@pytest.mark.parametrize("point", ["__jbd2_journal_file_buffer", "dev_queue_xmit", "submit_bio"])
+def test_a_cpu_that_loops_with_a_spinlock_takes_the_others_along(point: str) -> None:
+    it = boot("micro.workload=database", "micro.load=0.3", *OFF, faults=(f"soft_lockup@{point}:3",))
+    it.run(3.0)
+    assert all(cpu.is_lost for cpu in it.scheduler.cpus)
+
+
+# ---------------------------------------------------------------- spinlocks that two CPUs want
+
+
+def test_the_second_cpu_spins_and_that_is_cpu_time() -> None:
+    it = boot("micro.workload=idle", "host.cpus=4")
+    took: list[tuple[int, int]] = []
+
+    def writer(name: str) -> Any:
+        def body(boot: Boot, task: Task) -> Body:
+            yield boot.sys.nanosleep(task, 30 * MS - task.now_ns)  # all of them wake up at once
+            before = task.ran_ns
+            yield boot.sys.write(task, boot.by_name[name], 4096)
+            took.append((task.now_ns, task.ran_ns - before))
+
+        return body
+
+    for name in ("syslog", "root"):
+        program(it, writer(name))
+    it.clock.play(40 * MS)
+    lock = it.files.list_lock
+    (_, first), (_, second) = sorted(took)
+    assert (lock.contended, lock.spun_ns) == (1, second - first)
+    assert second - first == lock.hold_ns
+
+
+@pytest.mark.parametrize("workload", ["web-server", "database", "file-server"])
+def test_no_two_cpus_are_ever_inside(workload: str) -> None:
+    """In normal running CPUs meet at the lock; their sections do not overlap, and spinning takes kernel time."""
+    it = boot(f"micro.workload={workload}", "host.cpus=8", "micro.load=6")
+    lock = it.nic.queue_lock
+    take = lock.take
+    sections: list[tuple[int, int, int]] = []
+
+    def watched() -> int:
+        spins_ns = take()
+        begins = it.clock.now + spins_ns
+        sections.append((begins, begins + lock.hold_ns, spins_ns))
+        return spins_ns
+
+    lock.take = watched  # type: ignore[method-assign]
+    it.run(3.0)
+    assert lock.contended > 0
+    assert all(before[1] <= after[0] for before, after in pairwise(sections))
+    assert lock.spun_ns == sum(spins_ns for _, _, spins_ns in sections)
+    assert lock.contended == sum(spins_ns > 0 for _, _, spins_ns in sections)
+    assert sum(cpu.kernel_ns for cpu in it.scheduler.cpus) > lock.spun_ns
