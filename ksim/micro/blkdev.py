@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappush
 from typing import Literal
 
@@ -31,7 +32,6 @@ class Request:
     """
 
     __slots__ = (
-        "answered",
         "began_ns",
         "done",
         "due_ns",
@@ -45,20 +45,10 @@ class Request:
     )
 
     def __init__(self, clock: Clock, op: Op, pages: int, done: Callable[[Request], None], sector: int = 0) -> None:
-        self.answered: Callable[[Request], object] = _nothing
         self.op, self.pages, self.done, self.sector = op, pages, done, sector
         self.issued_ns = self.began_ns = self.due_ns = clock._now
         self.tries = 0
         self.failed = self.is_over = False
-
-    def happens(self) -> None:
-        """The disk answers."""
-        answered = self.answered
-        answered(self)
-
-
-def _nothing(_: Request) -> None:
-    return None
 
 
 @dataclass(slots=True)
@@ -108,7 +98,6 @@ class BlockDevice:
         self._rules = DISKS[kind]
         self._timeout_ns = to_ns(self._rules.timeout_s if timeout_s is None else timeout_s)
         self._heap, self._eid = clock._queue, clock._eid
-        self._answer = self._answered
         self.queue: deque[Request] = deque()
         self.busy: dict[Request, None] = {}
         self.is_offline = False
@@ -132,7 +121,8 @@ class BlockDevice:
     def submit(self, request: Request) -> None:
         """Hands a command to the driver; ``request.done`` is called when it is over."""
         self.issued += 1
-        self.reads += request.op == "read"
+        if request.op == "read":
+            self.reads += 1
         if self.is_offline:
             if self.kind == "scsi":
                 self._log([devices.rejecting_offline()])
@@ -168,13 +158,13 @@ class BlockDevice:
         self._link_free_ns = link_ns = link_ns + request.pages * self._page_ns
         service_ns = self._service_ns[request.op]
         request.due_ns = due_ns = link_ns + service_ns()
-        request.answered = self._answer
-        heappush(self._heap, (due_ns, next(self._eid), request.happens))
+        heappush(self._heap, (due_ns, next(self._eid), partial(self._answered, request)))
 
     def _answered(self, request: Request) -> None:
-        now: int = self.clock._now
-        if request.due_ns > now:  # the adapter was frozen meanwhile
-            heappush(self._heap, (request.due_ns, next(self._eid), request.happens))
+        now = self.clock._now
+        if request.due_ns > now or request.is_over:  # the adapter was frozen meanwhile, or is gone
+            if not request.is_over:
+                heappush(self._heap, (request.due_ns, next(self._eid), partial(self._answered, request)))
             return
         if self._armed and self._on_irq is not None:
             self._on_irq()
@@ -270,5 +260,4 @@ class BlockDevice:
         self.busy.pop(request, None)
         for waiting in [request, *self.busy, *self.queue]:
             self.busy.pop(waiting, None)
-            waiting.answered = _nothing
             self._fail(waiting, "I/O")

@@ -13,7 +13,7 @@ from ksim.linux.vocabulary import TaskKind
 from ksim.linux.watermarks import PAGE_BYTES
 from ksim.micro import programs
 from ksim.micro.blkdev import BlockDevice, Ladder
-from ksim.micro.clock import Alarm
+from ksim.micro.clock import Due
 from ksim.micro.cpu import Scheduler
 from ksim.micro.filesystem import File, FileSystem
 from ksim.micro.netdev import NetDevice, Socket
@@ -221,14 +221,13 @@ LEAK_PAGES = 4096
 def _clients(boot: Boot, per_s: float) -> None:
     """Poisson arrivals from outside: a callback, no process, for nobody inside waits for them."""
     gap_ns = boot.draw_ns("clients", Exponential(1.0 / per_s))
-    nic = boot.nic
+    clock, eid, call = boot.clock, boot.clock._eid, boot.nic.call
 
-    def arrives() -> None:
-        nic.call()
-        bell.ring(gap_ns())
+    def arrives() -> Due:
+        call()
+        return clock._now + gap_ns(), next(eid), arrives
 
-    bell = Alarm(boot.clock, arrives)
-    bell.ring(gap_ns())
+    clock.put((gap_ns(), next(eid), arrives))
 
 
 # ---------------------------------------------------------------- kernel threads and PID 1

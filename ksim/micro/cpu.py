@@ -102,7 +102,7 @@ class CPU:
     def user(self, task: Task, ns: int) -> Due:
         """``ns`` of work in user space: the event at its end."""
         self.user_ns += ns
-        task.ran_ns += ns
+        task.slice_ns += ns
         if self._stolen_ns:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
         return self._clock._now + ns, next(self._eid), task.resume
@@ -110,7 +110,7 @@ class CPU:
     def kernel(self, task: Task, ns: int) -> Due:
         """``ns`` of work in the kernel, in process context: the event at its end."""
         self.kernel_ns += ns
-        task.ran_ns += ns
+        task.slice_ns += ns
         if self._stolen_ns:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
         return self._clock._now + ns, next(self._eid), task.resume
@@ -139,7 +139,7 @@ class CPU:
         """need_resched(): somebody waits here, and the slice of the current task is over or he goes first."""
         if self._rt_waiting and max(other.rt for other in self.queue) > task.rt:
             return True
-        return task.rt == 0 and task.ran_ns - task.slice_began_ns >= self._slice_ns
+        return task.rt == 0 and task.slice_ns >= self._slice_ns
 
     def step_aside(self, task: Task) -> None:
         """schedule() of a task that could go on: back into the queue."""
@@ -148,7 +148,8 @@ class CPU:
 
     def leave(self, task: Task) -> None:
         """schedule() of a task that sleeps or is dead, or waits in a queue again."""
-        ran = task.ran_ns - task.slice_began_ns
+        ran, task.slice_ns = task.slice_ns, 0
+        task.before_ns += ran
         task.vruntime = least = task.vruntime + (ran if task.weight == NICE_0 else ran * NICE_0 // task.weight)
         for other in self.queue:
             if other.vruntime < least:
@@ -179,7 +180,6 @@ class CPU:
     def start(self, task: Task) -> None:
         """The task, whose ``cpu`` this is, has it after a context switch."""
         self.current = task
-        task.slice_began_ns = task.ran_ns
         self.switches += 1
         ns = self._switch_ns
         self.kernel_ns += ns

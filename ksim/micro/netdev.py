@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from heapq import heappush
 from typing import TYPE_CHECKING, Any
 
 from ksim.linux.console import devices
 from ksim.linux.netdev import NAPI_WEIGHT, Driver, watchdog_warns
 from ksim.linux.vocabulary import Release
-from ksim.micro.clock import Alarm, Clock
+from ksim.micro.clock import Clock
 from ksim.micro.locks import Spinlock
 from ksim.micro.strike import Trigger
 from ksim.units import to_ns
@@ -100,7 +101,8 @@ class NetDevice:
         warns: Callable[[], None] | None = None,
     ) -> None:
         self.clock, self.name, self.driver, self.rules = clock, name, driver, rules
-        self._irq, self._wire = Alarm(clock, self._interrupt), Alarm(clock, self._sent)
+        self._heap, self._eid = clock._queue, clock._eid
+        self._irq, self._sent_one = self._interrupt, self._sent  # bound once
         self._byte_ns, self.hang, self.drop, self._reset_ns = byte_ns, hang, drop, reset_ns
         self._cpus, self.socket, self._log, self._on_irq = cpus, socket, log, on_irq
         self._armed = armed
@@ -140,7 +142,7 @@ class NetDevice:
         self.ring.append(call)
         if not self._is_polling:
             self._is_polling = True
-            self._irq.ring(COALESCE_NS)
+            heappush(self._heap, (self.clock._now + COALESCE_NS, next(self._eid), self._irq))
 
     def _again(self, call: Call) -> None:
         call.tries += 1
@@ -219,12 +221,11 @@ class NetDevice:
             self._transmit(size, after_ns)
 
     def _transmit(self, size: int, after_ns: int = 0) -> None:
-        now = self.clock._now
-        free = now + after_ns
+        free = self.clock._now + after_ns
         if free < self._wire_free_ns:
             free = self._wire_free_ns
-        self._wire_free_ns = free + 1 + int(size * self._byte_ns)
-        self._wire.ring(self._wire_free_ns - now)
+        self._wire_free_ns = free = free + 1 + int(size * self._byte_ns)
+        heappush(self._heap, (free, next(self._eid), self._sent_one))
 
     def _sent(self) -> None:
         if self.is_hung or not self.is_up or not self.sending:

@@ -64,7 +64,7 @@ class Process:
 class Task(simpy.Process):
     """One thread, a SimPy process that starts when the scheduler first runs it.
 
-    ``ran_ns``: CPU time so far; ``since_ns``: when it fell asleep, or died; ``waits_for``: what it sleeps on;
+    ``since_ns``: when it fell asleep, or died; ``waits_for``: what it sleeps on;
     ``serves``: the call of a client that it works on; ``result``: what the last system call returned, or the one
     under way will.
     ``is_stuck``: nothing will ever wake it; ``is_killable``: SIGKILL ends the sleep in state D that it is in
@@ -98,13 +98,18 @@ class Task(simpy.Process):
         self.since_ns = clock.now
         self.resume: Callable[[], Any] = self._resume
         self.cpu = scheduler.cpus[tid % len(scheduler.cpus)]
-        self.ran_ns = self.slice_began_ns = self.vruntime = 0
+        self.before_ns = self.slice_ns = self.vruntime = 0
         self.held: list[Any] = []
         self.waits_for: Any = None
         self.serves: Any = None
         self.is_stuck = self.is_killed = self.is_killable = False
         process.threads.append(self)
         self.wake()
+
+    @property
+    def ran_ns(self) -> int:
+        """CPU time so far: in slices that are over, and in this one."""
+        return self.before_ns + self.slice_ns
 
     @property
     def now_ns(self) -> int:
