@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappush
-from typing import Literal
+from typing import Any, Literal
 
 from ksim.linux.block import DISKS, Kind, abort_s, reset_rungs_s
 from ksim.linux.console import devices
 from ksim.linux.vocabulary import Release
 from ksim.linux.watermarks import PAGE_BYTES
-from ksim.micro.clock import Clock
+from ksim.micro.clock import LATER, Clock, Due
 from ksim.micro.strike import Trigger
 from ksim.units import to_ns, to_s
 
@@ -44,11 +44,15 @@ class Request:
         "tries",
     )
 
-    def __init__(self, clock: Clock, op: Op, pages: int, done: Callable[[Request], None], sector: int = 0) -> None:
+    def __init__(self, clock: Clock, op: Op, pages: int, done: Callable[[Request], Any], sector: int = 0) -> None:
         self.op, self.pages, self.done, self.sector = op, pages, done, sector
         self.issued_ns = self.began_ns = self.due_ns = clock._now
         self.tries = 0
         self.failed = self.is_over = False
+
+
+def _never() -> Trigger:
+    return Trigger(float)  # which is never asked
 
 
 @dataclass(slots=True)
@@ -63,8 +67,8 @@ class Ladder:
     medium: Trigger
     abort_works: Callable[[], bool]
     reset_works: Callable[[], bool]
-    write_error: Trigger | None = None
-    flush_error: Trigger | None = None
+    write_error: Trigger = field(default_factory=_never)
+    flush_error: Trigger = field(default_factory=_never)
 
 
 class BlockDevice:
@@ -149,7 +153,8 @@ class BlockDevice:
     def _begin(self, request: Request) -> None:
         self.busy[request] = None
         request.began_ns = link_ns = self.clock._now
-        if self.ladder.lost.due():
+        is_lost = self.ladder.lost.due
+        if is_lost():
             request.due_ns = link_ns + self._timeout_ns
             self.clock.after(self._timeout_ns, lambda: self._times_out(request))
             return
@@ -160,27 +165,30 @@ class BlockDevice:
         request.due_ns = due_ns = link_ns + service_ns()
         heappush(self._heap, (due_ns, next(self._eid), partial(self._answered, request)))
 
-    def _answered(self, request: Request) -> None:
+    def _answered(self, request: Request) -> Due:
         now = self.clock._now
         if request.due_ns > now or request.is_over:  # the adapter was frozen meanwhile, or is gone
             if not request.is_over:
                 heappush(self._heap, (request.due_ns, next(self._eid), partial(self._answered, request)))
-            return
+            return LATER
         if self._armed and self._on_irq is not None:
             self._on_irq()
         del self.busy[request]
         self.busy_ns += now - request.began_ns
         op, ladder = request.op, self.ladder
-        errors = ladder.medium if op == "read" else ladder.write_error if op == "write" else ladder.flush_error
-        if errors is not None and errors.due():
+        error = ladder.medium if op == "read" else ladder.write_error if op == "write" else ladder.flush_error
+        is_error = error.due
+        if is_error():
+            due: Due = LATER
             self._fail(request, "critical medium" if op == "read" else "I/O")
         else:
             self.completed += 1
             request.is_over = True
             done = request.done
-            done(request)
+            due = done(request) or LATER
         if self.queue:
             self._refill()
+        return due
 
     def _refill(self) -> None:
         while self.queue and len(self.busy) < self.channels and not self.is_frozen and not self.is_offline:
@@ -193,7 +201,7 @@ class BlockDevice:
         request.failed = request.is_over = True
         line = devices.io_error(self.name, request.sector, request.op.upper(), 0, status=status, release=self._release)
         self._log([line])
-        request.done(request)
+        self.clock.put(request.done(request))
 
     # ---------------------------------------------------------------- no answer
 

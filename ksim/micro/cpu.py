@@ -12,12 +12,11 @@ Of the tasks whose virtual runtime is not above the average, the one with the ea
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappush
 from typing import TYPE_CHECKING
 
 from ksim.linux.sched import EEVDF_SINCE, base_slice_ns, weight
 from ksim.linux.vocabulary import Release
-from ksim.micro.clock import Clock, Due
+from ksim.micro.clock import LATER, Clock, Due
 
 if TYPE_CHECKING:
     from ksim.micro.task import Task
@@ -52,7 +51,7 @@ class Scheduler:
         self.waiting = 0
         self.on_idle: Callable[[CPU], None] | None = None
 
-    def place(self, task: Task) -> None:
+    def place(self, task: Task) -> Due:
         """A task that woke up and found its CPU busy: to an idle one, else into the shortest queue."""
         cpu, idle = task.cpu, self.idle
         if idle:
@@ -62,14 +61,14 @@ class Scheduler:
             if task.vruntime < cpu.min_vruntime:  # sleeping saves up nothing
                 task.vruntime = cpu.min_vruntime
             del idle[cpu]
-            cpu.start(task)
-            return
+            return cpu.start(task)
         if cpu.queue or cpu.is_lost:  # else nobody's is shorter
             shortest = self._shortest()
             if cpu.is_lost or len(cpu.queue) > len(shortest.queue):
                 task.vruntime += shortest.min_vruntime - cpu.min_vruntime
                 cpu = shortest
         cpu.enqueue(task)
+        return LATER
 
     def _shortest(self) -> CPU:
         found = None
@@ -87,7 +86,7 @@ class CPU:
 
     def __init__(self, scheduler: Scheduler, number: int) -> None:
         self.scheduler, self.number = scheduler, number
-        self._clock, self._heap, self._eid = scheduler.clock, scheduler.clock._queue, scheduler.clock._eid
+        self._clock, self._eid = scheduler.clock, scheduler.clock._eid
         self.current: Task | None = None
         self.queue: list[Task] = []
         self.user_ns = self.kernel_ns = self.irq_ns = self._stolen_ns = 0
@@ -141,14 +140,15 @@ class CPU:
             return True
         return task.rt == 0 and task.slice_ns >= self._slice_ns
 
-    def step_aside(self, task: Task) -> None:
+    def step_aside(self, task: Task) -> Due:
         """schedule() of a task that could go on: back into the queue."""
         self._joins(task)
-        self.leave(task)
+        return self.leave(task)
 
-    def leave(self, task: Task) -> None:
-        """schedule() of a task that sleeps or is dead, or waits in a queue again."""
-        ran, task.slice_ns = task.slice_ns, 0
+    def leave(self, task: Task) -> Due:
+        """schedule() of a task that sleeps or is dead, or waits in a queue again: when the next one is here."""
+        ran = task.slice_ns
+        task.slice_ns = 0
         task.before_ns += ran
         task.vruntime = least = task.vruntime + (ran if task.weight == NICE_0 else ran * NICE_0 // task.weight)
         for other in self.queue:
@@ -159,12 +159,12 @@ class CPU:
         self.current = None
         scheduler = self.scheduler
         if scheduler.waiting or scheduler.on_idle:  # waiting: in any queue, also his own
-            self.dispatch()
-        else:
-            scheduler.idle[self] = None
-            self._stolen_ns = 0
+            return self.dispatch()
+        scheduler.idle[self] = None
+        self._stolen_ns = 0
+        return LATER
 
-    def dispatch(self) -> None:
+    def dispatch(self) -> Due:
         """The next task runs after a context switch; without one the CPU looks at other queues, then idles."""
         scheduler = self.scheduler
         task = self._pick() if self.queue else self._steal() if scheduler.waiting else None
@@ -173,17 +173,17 @@ class CPU:
             self._stolen_ns = 0
             if scheduler.on_idle is not None:
                 scheduler.on_idle(self)
-            return
+            return LATER
         scheduler.waiting -= 1
-        self.start(task)
+        return self.start(task)
 
-    def start(self, task: Task) -> None:
+    def start(self, task: Task) -> Due:
         """The task, whose ``cpu`` this is, has it after a context switch."""
         self.current = task
         self.switches += 1
         ns = self._switch_ns
         self.kernel_ns += ns
-        heappush(self._heap, (self._clock._now + ns, next(self._eid), task.resume))
+        return self._clock._now + ns, next(self._eid), task.resume
 
     def _pick(self) -> Task:
         queue = self.queue

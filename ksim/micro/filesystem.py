@@ -16,7 +16,7 @@ from ksim.linux.block import after_eio
 from ksim.linux.vocabulary import Lock as Kind
 from ksim.linux.watermarks import DIRTY_EXPIRE_S, DIRTY_WRITEBACK_S, PAGE_BYTES, READAHEAD_BYTES
 from ksim.micro.blkdev import BlockDevice, Request
-from ksim.micro.clock import Clock, Deadline
+from ksim.micro.clock import LATER, Clock, Deadline, Due
 from ksim.micro.locks import Lock, Spinlock
 from ksim.micro.pager import Pager
 from ksim.micro.task import Task
@@ -145,15 +145,15 @@ class FileSystem:
         self.disk.submit(request)
         return request
 
-    def _arrived(self, task: Task, file: File, request: Request) -> None:
-        self.pager.memory.reading -= request.pages
+    def _arrived(self, task: Task, file: File, request: Request) -> Due:
+        pages = request.pages
+        self.pager.memory.reading -= pages
         if request.failed:
             self.eio += 1
-            self.pager.give_back(request.pages)
+            self.pager.give_back(pages)
         else:
-            self.grown(file, request.pages)
-        if task.waits_for is request:  # else it was killed, and does not wait any more
-            task.wake()
+            self.grown(file, pages)
+        return task.rouse() if task.waits_for is request else LATER  # it was killed, and does not wait any more
 
     def missing(self, file: File, pages: int) -> int:
         """How many pages of memory a write of ``pages`` needs: none where the file is in memory already."""
@@ -189,7 +189,7 @@ class FileSystem:
         """New pages are in the cache, unless somebody else was there first."""
         room = file.pages - file._cached
         grown = pages if pages < room else room
-        file.cached += grown
+        file.cached = file._cached + grown
         self.pager.memory.cache += grown
         if grown < pages:
             self.pager.give_back(pages - grown)
@@ -235,13 +235,12 @@ class FileSystem:
         """Writes dirty pages, all requests at once, and waits for the last."""
         left, failed = 0, False
 
-        def done(request: Request) -> None:
+        def done(request: Request) -> Due:
             nonlocal left, failed
             left -= 1
             failed = failed or request.failed
             self._written(file, request.pages, request.failed)
-            if not left:
-                task.wake()
+            return LATER if left else task.rouse()
 
         if pages > 0 and "submit_bio" in self._armed:
             yield from self._pass_by("submit_bio", task)
@@ -323,7 +322,7 @@ class FileSystem:
                     yield from self._pass_by(point, task)
             yield task.cpu.kernel(task, COMMIT_NS + self.list_lock.take())
             for op, pages in (("write", JOURNAL_PAGES), ("flush", 0)):
-                request = self._new_request(op, pages, task.wake)
+                request = self._new_request(op, pages, task.rouse)
                 self.disk.submit(request)
                 while not request.is_over:
                     yield task.sleep("D", request)

@@ -135,7 +135,8 @@ class NetDevice:
         return call
 
     def _arrives(self, call: Call) -> None:
-        if not self.is_up or len(self.ring) >= self.rules.rx_ring or self.drop.due():
+        is_dropped = self.drop.due
+        if not self.is_up or len(self.ring) >= self.rules.rx_ring or is_dropped():
             self.dropped += 1
             self._again(call)
             return
@@ -214,7 +215,8 @@ class NetDevice:
         call.replied = True
         self.packets += 1
         self.sending.append((call, size))
-        if self.hang.due() and not self.is_hung:
+        hangs = self.hang.due
+        if hangs() and not self.is_hung:
             self.is_hung = True
             self.clock.after(to_ns(self.rules.watchdog_timeo_s), self._watchdog)
         if self.is_up and not self.is_hung:

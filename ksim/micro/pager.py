@@ -21,7 +21,7 @@ from ksim.linux.watermarks import (
     dirty_limits,
     watermarks,
 )
-from ksim.micro.clock import Clock
+from ksim.micro.clock import LATER, Clock, Due
 from ksim.micro.task import Process, Task
 from ksim.units import to_ns
 
@@ -337,6 +337,5 @@ def _anon(process: Process) -> int:
     return process.anon
 
 
-def _wakes(task: Task, request: Request) -> None:
-    if task.waits_for is request:  # else it was killed, and does not wait any more
-        task.wake()
+def _wakes(task: Task, request: Request) -> Due:
+    return task.rouse() if task.waits_for is request else LATER  # it was killed, and does not wait any more

@@ -113,9 +113,9 @@ class _Cpu(CPU):
         self._note(task, ns, "kernel")
         return super().kernel(task, ns)
 
-    def start(self, task: Task) -> None:
-        super().start(task)
+    def start(self, task: Task) -> Due:
         self._note(task, self._switch_ns, "switch")
+        return super().start(task)
 
     def _note(self, task: Task, ns: int, mode: str) -> None:
         now = self.scheduler.clock.now
@@ -133,10 +133,10 @@ class _Task(Task):
         self._note(state, _why(waits_for))
         return super().sleep(state, waits_for)
 
-    def wake(self, _: object = None) -> None:
+    def rouse(self, _: object = None) -> Due:
         if self.state in SLEEPING and not self.is_stuck:
             self._note("R", "")
-        super().wake()
+        return super().rouse()
 
     def _note(self, state: State, why: str) -> None:
         recorder, change = self._recorder, Change(self.clock.now, self, state, why)

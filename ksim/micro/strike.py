@@ -8,8 +8,10 @@ nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
+from operator import length_hint
 
 from ksim.errors import ScenarioError, nearest
 from ksim.linux.vocabulary import Context, Lock
@@ -74,11 +76,15 @@ def point_named(name: str) -> Point:
     return POINTS[name]
 
 
+NEVER = 1 << 62
+
+
 class Trigger:
     """When something strikes: with probability ``p`` at each pass, or once, at pass number ``nth``.
 
-    ``draw`` gives a uniform number; the gap to the next strike is drawn at once (geometric), so that a pass costs a
-    comparison. Raises ScenarioError for no probability, or a pass before the first.
+    ``draw`` gives a uniform number; the gap to the next strike is drawn at once (geometric). ``due``, called at each
+    pass, says whether it strikes there: no more than a step of an iterator.
+    Raises ScenarioError for no probability, or a pass before the first.
     """
 
     def __init__(self, draw: Callable[[], float], *, p: float = 0.0, nth: int | None = None) -> None:
@@ -87,26 +93,31 @@ class Trigger:
         if nth is not None and nth < 1:
             raise ScenarioError(f"passes are counted from 1, not {nth}")
         self._draw, self._p = draw, p
-        self.passes = self.strikes = 0
-        self._next: float = nth if nth is not None else self._gap()
+        self.strikes = self._until_strike = 0
+        self._calm = repeat(False, 0)
+        self._waits(nth if nth is not None else self._gap())
+        self.due: Callable[[], bool] = chain.from_iterable(self._passes()).__next__
 
     @property
-    def is_armed(self) -> bool:
-        """Whether it can ever strike."""
-        return self._next < math.inf
+    def passes(self) -> int:
+        """How many there were."""
+        return self._until_strike - length_hint(self._calm)
 
-    def due(self) -> bool:
-        """One pass: does it strike here?"""
-        self.passes = passes = self.passes + 1
-        if passes < self._next:
-            return False
-        self._next += self._gap()
-        self.strikes += 1
-        return True
+    def _passes(self) -> Iterator[Iterable[bool]]:
+        while True:
+            yield self._calm
+            self.strikes += 1
+            self._until_strike += 1
+            self._waits(self._gap())
+            yield (True,)
 
-    def _gap(self) -> float:
+    def _waits(self, gap: int) -> None:
+        self._until_strike += gap - 1
+        self._calm = repeat(False, gap - 1)
+
+    def _gap(self) -> int:
         if self._p <= 0.0:
-            return math.inf
+            return NEVER
         if self._p >= 1.0:
             return 1
-        return math.floor(math.log1p(-self._draw()) / math.log1p(-self._p)) + 1
+        return min(math.floor(math.log1p(-self._draw()) / math.log1p(-self._p)) + 1, NEVER)

@@ -125,25 +125,24 @@ class Task(simpy.Process):
         self.state = state
         self.since_ns = self.clock._now
         self.waits_for = waits_for
-        self.cpu.leave(self)
-        return LATER
+        return self.cpu.leave(self)
 
-    def wake(self, _: object = None) -> None:
-        """Makes it runnable, at once if its CPU is idle; nothing happens to a task that does not sleep.
+    def wake(self) -> None:
+        """Makes it runnable; nothing happens to a task that does not sleep."""
+        self.clock.put(self.rouse())
 
-        As a callback it takes what it waited for.
-        """
+    def rouse(self, _: object = None) -> Due:
+        """The same, for those who return what is due. As a callback it takes what the task waited for."""
         if self.state not in SLEEPING or self.is_stuck:
-            return
+            return LATER
         self.state = "R"
         cpu, idle = self.cpu, self.scheduler.idle
         if cpu not in idle:
-            self.scheduler.place(self)
-            return
+            return self.scheduler.place(self)
         if self.vruntime < cpu.min_vruntime:  # sleeping saves up nothing
             self.vruntime = cpu.min_vruntime
         del idle[cpu]
-        cpu.start(self)
+        return cpu.start(self)
 
     def kill(self) -> None:
         """SIGKILL: ends a sleep that it may end, and the task dies where it next returns to user space.
@@ -201,14 +200,13 @@ class Task(simpy.Process):
         self._send = call.send
         return self._send(None)
 
-    def _resume(self) -> Due | None:
+    def _resume(self) -> Due:
         """The end of a piece of work, or of a sleep: somebody else's turn, or on to the next wait; the task may end."""
         try:
             while True:
                 cpu = self.cpu
                 if cpu.queue and cpu.should_switch(self):
-                    cpu.step_aside(self)
-                    return None
+                    return cpu.step_aside(self)
                 send = self._send
                 try:
                     due: Due | None = send(self.result)
@@ -216,19 +214,18 @@ class Task(simpy.Process):
                         return due
                 except StopIteration as stop:
                     if self._outer is None:
-                        self._ends(oopsed=False)
-                        return None
+                        return self._ends(oopsed=False)
                     self.result = stop.value
                 self._send, self._outer = self._outer, None  # the call is over
         except Oopsed:
-            self._ends(oopsed=True)
-            return None
+            return self._ends(oopsed=True)
 
-    def _ends(self, *, oopsed: bool) -> None:
+    def _ends(self, *, oopsed: bool) -> Due:
         self.became("X")
         self._on_exit(self, oopsed)
-        self.cpu.leave(self)
+        due = self.cpu.leave(self)
         self.succeed()
+        return due
 
     def __repr__(self) -> str:
         return f"{self.comm}[{self.tid}]"
