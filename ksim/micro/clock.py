@@ -32,7 +32,7 @@ class Clock(simpy.Environment):
     """
 
     _now: int
-    _queue: list[tuple[int, float, Callable[[], Any]]]  # type: ignore[assignment]
+    _queue: list[Any]
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -48,11 +48,11 @@ class Clock(simpy.Environment):
         """All events up to and including ``until_ns``, or up to the one that stops the clock."""
         if self.stopped:
             return
-        queue, steps = self._queue, 0
+        queue, happened = self._queue, count()
         heappush(queue, (until_ns, math.inf, _pauses))  # as SimPy's run() does: nobody asks at each event
         try:
             entry = heappop(queue)
-            for steps in count():
+            for _ in happened:
                 self._now, _, call = entry
                 due = call()
                 entry = heappushpop(queue, due) if due else heappop(queue)
@@ -60,7 +60,7 @@ class Clock(simpy.Environment):
             if not self.stopped:
                 self._now = until_ns
         finally:
-            self.steps += steps
+            self.steps += next(happened) - 1
             self.forget(_pauses)
 
     def stop(self) -> None:

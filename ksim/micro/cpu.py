@@ -1,9 +1,10 @@
 """CPUs and the scheduler: a run queue each, a base slice, weights of nice, real-time tasks first.
 
 A task that runs is the ``current`` of a CPU and says how long it works there, in user space (``user``) or in the kernel
-(``kernel``): one event each, due at its end, which the task yields. Whether somebody else should run is asked where Linux asks: at the end of a piece of
-work, and at the tick in a long one. Interrupts take time from whoever runs: it is added to the next piece of work of
-that CPU, so that an interrupt costs no event. A CPU without work takes some from the longest queue.
+(``kernel``): one event each, due at its end, which the task yields. Whether somebody else should run is asked where
+Linux asks: at the end of a piece of work, and at the tick in a long one. Interrupts take time from whoever runs: it is
+added to the next piece of work of that CPU, so that an interrupt costs no event. A CPU without work takes some from
+the longest queue.
 
 Of the tasks whose virtual runtime is not above the average, the one with the earliest virtual deadline runs next
 (EEVDF, Linux 6.6); before, the one with the least virtual runtime (CFS).

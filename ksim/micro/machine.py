@@ -128,7 +128,8 @@ class Boot:
         """Whole nanoseconds of a law in seconds."""
 
         def values(u: Array) -> list[Any]:
-            return np.rint(np.minimum(law.quantile(u) * 1e9, FOREVER_NS)).astype(np.int64).tolist()
+            drawn: list[int] = np.rint(np.minimum(law.quantile(u) * 1e9, FOREVER_NS)).astype(np.int64).tolist()
+            return drawn
 
         return self._stream(name, values)
 

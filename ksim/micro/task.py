@@ -1,7 +1,7 @@
 """Tasks: threads of user processes and of the kernel, in the states of ps(1), each a SimPy process.
 
 A task's ``program`` is a generator that yields work (``task.cpu.user`` or ``task.cpu.kernel``), a sleep
-(``task.sleep``) or a system call (``ksim.micro.syscall``). All of them end with the one alarm that the task owns;
+(``task.sleep``) or a system call (``ksim.micro.syscall``): what is due at its end, or nothing where somebody will wake it;
 what a system call returns comes back from the ``yield``.
 """
 
@@ -96,7 +96,7 @@ class Task(simpy.Process):
         self._on_exit = on_exit
         self.state: State = "S"
         self.since_ns = clock.now
-        self.resume: Callable[[], Any] = self._resume
+        self.resume: Callable[[], Any] = self._runs
         self.cpu = scheduler.cpus[tid % len(scheduler.cpus)]
         self.before_ns = self.slice_ns = self.vruntime = 0
         self.held: list[Any] = []
@@ -200,7 +200,7 @@ class Task(simpy.Process):
         self._send = call.send
         return self._send(None)
 
-    def _resume(self) -> Due:
+    def _runs(self) -> Due:
         """The end of a piece of work, or of a sleep: somebody else's turn, or on to the next wait; the task may end."""
         try:
             while True:
