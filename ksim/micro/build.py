@@ -71,6 +71,7 @@ def hardware(boot: Boot) -> None:
         boot.pager,
         new_request=boot.request,
         on_error=boot.file_system_error,
+        log=boot.log,
         draw=boot.draw("file system"),
         pass_by=boot.pass_by,
         armed=boot.armed,

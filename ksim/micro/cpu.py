@@ -91,7 +91,8 @@ class Scheduler:
 class CPU:
     """One CPU. ``user_ns``, ``kernel_ns``, ``irq_ns``: where its time went; the rest was idle.
 
-    ``is_lost``: somebody loops here in the kernel for ever, and nobody else will ever run.
+    ``is_lost``: somebody loops here in the kernel for ever, and nobody else will ever run; ``is_deaf``: with
+    interrupts or bottom halves off, so that the card's packets are not heard here either.
     """
 
     def __init__(self, scheduler: Scheduler, number: int) -> None:
@@ -103,7 +104,7 @@ class CPU:
         self.switches = self._rt_waiting = 0
         self._switch_ns, self._slice_ns = scheduler.switch_ns, scheduler.slice_ns
         self.min_vruntime = 0
-        self.is_lost = False
+        self.is_lost = self.is_deaf = False
 
     # ---------------------------------------------------------------- work of the current task
 

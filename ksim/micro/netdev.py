@@ -1,8 +1,9 @@
 """A network card and its driver: rings, interrupts and NAPI polls, a TX queue that can hang, and the clients outside.
 
 A packet that finds no room in the ring, or no link, is dropped, and its sender tries again after TCP's retransmission
-timeout. A TX queue that hangs is seen by the TX watchdog, and the driver resets the card: the link is down meanwhile
-(``ksim.linux.netdev``). No failure of a network card panics the kernel.
+timeout. Each CPU hears the packets of its own flows: one that takes no more interrupts leaves them in their ring, and
+the rest of the card goes on. A TX queue that hangs is seen by the TX watchdog, and the driver resets the card: the link
+is down meanwhile (``ksim.linux.netdev``). No failure of a network card panics the kernel.
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ class NetDevice:
         self._armed = armed
         self._release, self._warns = release, warns
         self.ring: deque[Call] = deque()
+        self.unheard: dict[CPU, deque[Call]] = {}
         self._is_polling = False
         self.is_up, self.is_hung = True, False
         self.queue_lock = Spinlock("_xmit_lock", clock, QUEUE_LOCK_NS)
@@ -133,12 +135,15 @@ class NetDevice:
         return call
 
     def _arrives(self, call: Call) -> None:
-        if not self.is_up or len(self.ring) >= self.rules.rx_ring or self.drop.due():
+        ring = self.ring
+        if self.unheard:
+            ring = self.unheard.get(self._hears(call), ring)
+        if not self.is_up or len(ring) >= self.rules.rx_ring or self.drop.due():
             self.dropped += 1
             self._again(call)
             return
-        self.ring.append(call)
-        if not self._is_polling:
+        ring.append(call)
+        if not self._is_polling and ring is self.ring:
             self._is_polling = True
             self._irq.ring(COALESCE_NS)
 
@@ -157,11 +162,27 @@ class NetDevice:
 
     # ---------------------------------------------------------------- receiving
 
+    def _hears(self, call: Call) -> CPU:
+        """The CPU that the interrupts of the call's flow go to."""
+        return self._cpus[call.number % len(self._cpus)]
+
+    def unheard_by(self, deaf: CPU) -> None:
+        """A CPU takes no more interrupts: those of the card stay pending, and the packets in the ring."""
+        if deaf not in self.unheard:
+            self.unheard[deaf] = deque(call for call in self.ring if self._hears(call) is deaf)
+            self.ring = deque(call for call in self.ring if self._hears(call) is not deaf)
+
     def _interrupt(self) -> None:
         """The hard interrupt only starts a poll, on the CPU that the packet's flow belongs to."""
-        cpu = self._cpus[self.ring[0].number % len(self._cpus)]
+        if not self.ring:  # a deaf CPU has taken it all
+            self._is_polling = False
+            return
+        cpu = self._hears(self.ring[0])
         if self._armed:
             self._on_irq("handle_irq_event", cpu)
+            if cpu.is_deaf:
+                self._irq.ring(COALESCE_NS)  # of another queue
+                return
         cpu.interrupt(IRQ_NS)
         self._poll(cpu)
 
@@ -169,6 +190,9 @@ class NetDevice:
         """NAPI in softirq; when it has used up its time (2 ticks), ksoftirqd goes on as a task like any other."""
         if self._armed:
             self._on_irq("napi_poll", cpu)
+        if cpu.is_deaf:
+            self._irq.ring(COALESCE_NS)
+            return
         work_ns = self.poll_once()
         cpu.interrupt(work_ns)
         if not self.ring:
@@ -176,7 +200,12 @@ class NetDevice:
             return
         self._polled_ns += work_ns
         helper = self.helpers.get(cpu.number)
-        if self._polled_ns > 2 * cpu.scheduler.tick_ns and helper is not None and helper.state == "S":
+        if (
+            self._polled_ns > 2 * cpu.scheduler.tick_ns
+            and helper is not None
+            and helper.state == "S"
+            and not cpu.is_lost
+        ):
             self._polled_ns = 0
             helper.wake()
         else:

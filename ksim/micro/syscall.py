@@ -77,7 +77,10 @@ class Syscalls:
         return task.enter(self._syncs(task, file))
 
     def rename(self, task: Task, source: File, target: File) -> Alarm:
-        """Moves a name from one directory to another: both locked, always in the same order, whoever asks."""
+        """Moves a name from one directory to another: both locked, always in the same order, whoever asks.
+
+        Does nothing for EROFS.
+        """
         self.count += 1
         return task.enter(self._renames(task, source, target))
 
@@ -142,6 +145,7 @@ class Syscalls:
         files = self._files
         if files.is_read_only:
             yield task.cpu.kernel(task, self._cost_ns)
+            files.refuses(task)
             return False
         yield from file.lock.take(task)
         for point in ("vfs_write", "__jbd2_journal_file_buffer"):
@@ -183,6 +187,10 @@ class Syscalls:
         return (yield from self._boot.files.sync(task, file))
 
     def _renames(self, task: Task, source: File, target: File) -> Generator[Any, Any, None]:
+        if self._files.is_read_only:
+            yield task.cpu.kernel(task, self._cost_ns)
+            self._files.refuses(task)
+            return
         first, second = sorted((source, target), key=_name)
         if self._boot.oops.wrong_order():
             first, second = second, first

@@ -165,6 +165,38 @@ def test_a_cpu_that_loops_with_a_spinlock_takes_the_others_along(point: str) -> 
     assert all(cpu.is_lost for cpu in it.scheduler.cpus)
 
 
+@pytest.mark.parametrize(
+    ("fault", "is_deaf"),
+    [
+        ("hard_lockup@vfs_read:50", True),
+        ("soft_lockup@vfs_read:50", False),
+        ("soft_lockup@napi_poll:50", True),
+        ("soft_lockup@handle_irq_event:50", True),
+    ],
+)
+def test_a_cpu_with_interrupts_off_does_not_hear_the_card(fault: str, is_deaf: bool) -> None:
+    """Its flows wait in their ring until that overflows; the other CPU's go on. Interrupts on: all are served."""
+    it = boot("micro.workload=web-server", "micro.load=1", "micro.nic.drop=0", *OFF, faults=(fault,))
+    it.clock.play(1_000 * MS)
+    (lost,) = (cpu for cpu in it.scheduler.cpus if cpu.is_lost)
+    irq_ns, dropped, completed = lost.irq_ns, it.nic.dropped, it.nic.completed
+    it.clock.play(1_500 * MS)
+    assert (lost.irq_ns == irq_ns) == is_deaf
+    assert (it.nic.dropped > dropped) == is_deaf
+    assert it.nic.completed > completed
+    assert len(it.nic.unheard.get(lost, ())) == (it.nic.rules.rx_ring if is_deaf else 0)
+    assert it.nic.in_flight == it.nic.issued - it.nic.completed - it.nic.lost
+
+
+def test_nobody_hears_the_card_where_all_cpus_hang() -> None:
+    it = boot("micro.workload=web-server", "micro.load=1", *OFF, faults=("all_cpus_hang@napi_poll:50",))
+    it.clock.play(1_000 * MS)
+    packets = it.nic.packets
+    it.clock.play(1_500 * MS)
+    assert it.nic.packets == packets
+    assert not it.nic.ring
+
+
 # ---------------------------------------------------------------- spinlocks that two CPUs want
 
 

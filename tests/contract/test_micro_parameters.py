@@ -64,9 +64,9 @@ CASES: dict[str, Case] = {
     "disk.flush_error": Case("0.0", "0.05", lambda b: b.files.is_read_only, 1, DATABASE),
     "disk.abort_works": Case("0.0", "1.0", lambda b: b.disk.resets, -1, (*LOST, "micro.disk.kind=scsi")),
     "disk.reset_works": Case("0.0", "1.0", lambda b: b.disk.is_offline, -1, STUBBORN, ("disk_lost:20",), 70.0),
-    "disk.file_system": Case(  # with errors=continue ext4 goes on, XFS shuts down all the same
-        "ext4", "xfs", lambda b: b.files.is_read_only, 1,
-        (*STUBBORN, "micro.disk.reset_works=0", "micro.disk.errors=continue"), ("disk_lost:20",), 75.0,
+    "disk.file_system": Case(  # with errors=panic ext4 panics, XFS shuts down all the same
+        "xfs", "ext4", lambda b: b.ending is not None and b.ending.kind == "panicked", 1,
+        (*STUBBORN, "micro.disk.reset_works=0", "micro.disk.errors=panic"), ("disk_lost:20",), 75.0,
     ),
     "disk.errors": Case(
         "continue", "panic", lambda b: b.ending is not None and b.ending.kind == "panicked", 1,

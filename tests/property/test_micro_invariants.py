@@ -109,7 +109,8 @@ def check(boot: Boot) -> None:
     assert disk.issued == disk.completed + disk.failed + disk.in_flight
     assert len(disk.busy) <= disk.channels
     assert nic.issued == nic.completed + nic.lost + nic.in_flight
-    assert nic.in_flight >= len(nic.ring) + len(nic.socket.calls) + len(nic.sending)
+    unheard = sum(len(ring) for ring in nic.unheard.values())
+    assert nic.in_flight >= len(nic.ring) + unheard + len(nic.socket.calls) + len(nic.sending)
     for file in boot.files.files:
         assert 0 <= file.flying <= file.dirty <= file.cached <= file.pages
         assert file.written == file.durable + file.lost + file.dirty

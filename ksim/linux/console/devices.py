@@ -65,6 +65,11 @@ def buffer_io_error(dev: str, block: int, lost_async_write: bool) -> str:
     return f"Buffer I/O error on dev {dev}, logical block {block}, {what}"
 
 
+def journal_aborted(dev: str) -> str:
+    """jbd2 gives up a journal that it cannot write; ``dev``: the device and the inode of the journal, sda1-8."""
+    return f"Aborting journal on device {dev}."
+
+
 def scsi_failed(
     tag: int, hostbyte: str, driverbyte: str, cmd_age_s: int, dev: str = "sda", address: str = _ADDRESS
 ) -> str:
