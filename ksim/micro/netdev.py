@@ -1,9 +1,10 @@
 """A network card and its driver: rings, interrupts and NAPI polls, a TX queue that can hang, and the clients outside.
 
 A packet that finds no room in the ring, or no link, is dropped, and its sender tries again after TCP's retransmission
-timeout. Each CPU hears the packets of its own flows: one that takes no more interrupts leaves them in their ring, and
-the rest of the card goes on. A TX queue that hangs is seen by the TX watchdog, and the driver resets the card: the link
-is down meanwhile (``ksim.linux.netdev``). No failure of a network card panics the kernel.
+timeout. The carrier can be lost and come back: replies wait in the TX ring meanwhile. Each CPU hears the packets of its
+own flows: one that takes no more interrupts leaves them in their ring, and the rest of the card goes on. A TX queue
+that hangs is seen by the TX watchdog, and the driver resets the card: the link is down meanwhile
+(``ksim.linux.netdev``). No failure of a network card panics the kernel.
 """
 
 from __future__ import annotations
@@ -75,8 +76,9 @@ class Socket:
 
 
 class NetDevice:
-    """A network card. ``byte_ns``: time on the wire; ``hang``: per packet sent; ``drop``: per packet received.
-    ``warns``: what a report of the TX watchdog is for releases that take it for a WARN.
+    """A network card. ``byte_ns``: time on the wire; ``hang``: per packet sent; ``drop``, ``flap``: per packet that
+    arrives; the latter loses the carrier for ``carrier_ns``. ``warns``: what a report of the TX watchdog is for releases
+    that take it for a WARN.
 
     Calls: ``issued`` = ``completed`` + ``lost`` + ``in_flight`` at all times. ``latency_ns`` adds up those completed.
     """
@@ -91,7 +93,9 @@ class NetDevice:
         byte_ns: float,
         hang: Trigger,
         drop: Trigger,
+        flap: Trigger,
         reset_ns: Callable[[], int],
+        carrier_ns: Callable[[], int],
         cpus: Sequence[CPU],
         socket: Socket,
         log: Callable[[list[str]], None],
@@ -102,7 +106,8 @@ class NetDevice:
     ) -> None:
         self.clock, self.name, self.driver, self.rules = clock, name, driver, rules
         self._irq, self._wire = Alarm(clock, self._interrupt), Alarm(clock, self._sent)
-        self._byte_ns, self.hang, self.drop, self._reset_ns = byte_ns, hang, drop, reset_ns
+        self._byte_ns, self.hang, self.drop, self.flap = byte_ns, hang, drop, flap
+        self._reset_ns, self._carrier_ns = reset_ns, carrier_ns
         self._cpus, self.socket, self._log, self._on_irq = cpus, socket, log, on_irq
         self._armed = armed
         self._release, self._warns = release, warns
@@ -115,7 +120,7 @@ class NetDevice:
         self._blocked: deque[Task] = deque()
         self._wire_free_ns = 0
         self.issued = self.completed = self.lost = 0
-        self.dropped = self.resets = self.retransmits = self.packets = 0
+        self.dropped = self.flaps = self.resets = self.retransmits = self.packets = 0
         self.helpers: dict[int, Task] = {}
         self._polled_ns = 0
         self.latency_ns = self.worst_ns = 0
@@ -135,6 +140,8 @@ class NetDevice:
         return call
 
     def _arrives(self, call: Call) -> None:
+        if self.is_up and self.flap.due():
+            self._loses_carrier()
         ring = self.ring
         if self.unheard:
             ring = self.unheard.get(self._hears(call), ring)
@@ -270,8 +277,19 @@ class NetDevice:
         if took > self.worst_ns:
             self.worst_ns = took
 
+    def _loses_carrier(self) -> None:
+        """netif_carrier_off(): nothing goes out or comes in until it is back."""
+        self.is_up = False
+        self.flaps += 1
+        if devices.prints_link(self.driver):
+            self._log([devices.link_down(self.name, self.driver)])
+        self.clock.after(self._carrier_ns(), self._link_up)
+
     def _watchdog(self) -> None:
-        """dev_watchdog(): the queue stood still for so long; most drivers reset the card."""
+        """dev_watchdog(): the queue stood still for so long, carrier on; most drivers reset the card."""
+        if not self.is_up:
+            self.clock.after(to_ns(self.rules.watchdog_timeo_s), self._watchdog)
+            return
         ms = round(self.rules.watchdog_timeo_s * 1000)
         self._log([devices.netdev_watchdog(self.name, self.driver, 0, 0, ms, self._release)])
         if self._warns is not None and watchdog_warns(self._release):
@@ -283,11 +301,17 @@ class NetDevice:
         self.resets += 1
         self.is_up = False
         self._log([devices.link_down(self.name, self.driver)])  # virtio_net does not come here
-        self.clock.after(self._reset_ns(), self._link_up)
+        self.clock.after(self._reset_ns(), self._is_reset)
+
+    def _is_reset(self) -> None:
+        self.is_hung = False
+        self._link_up()
 
     def _link_up(self) -> None:
-        """What lay in the TX ring is sent again by TCP."""
-        self.is_up, self.is_hung = True, False
-        self._log([devices.link_up(self.name, self.driver, round(8000 / self._byte_ns))])
-        for _, size in self.sending:
-            self._transmit(size)
+        """What lay in the TX ring is sent again by TCP, unless the queue hangs."""
+        self.is_up = True
+        if devices.prints_link(self.driver):
+            self._log([devices.link_up(self.name, self.driver, round(8000 / self._byte_ns))])
+        if not self.is_hung:
+            for _, size in self.sending:
+                self._transmit(size)

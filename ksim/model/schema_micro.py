@@ -73,6 +73,11 @@ class MicroNic(Table):
 
     driver: str = param("ixgbe", "", "", "", Source("Linux", "drivers/net"), "rings and TX watchdog of this driver")
     hang: Probability = param(1e-11, "1", "1e-12", "1e-6", _NEVER, "P(a packet that is sent hangs the TX queue)")
+    flap: Probability = param(1e-11, "1", "1e-12", "1e-6", _NEVER, "P(the carrier is lost as a packet arrives)")
+    carrier: LawText = param(
+        "uniform(1 s, 5 s)", "s", "1 s", "1 min", assumed("autonegotiation, or a switch port that comes back"),
+        "carrier lost to carrier back",
+    )  # fmt: skip
     drop: Probability = param(1e-6, "1", "1e-9", "1e-2", assumed("a clean data centre"), "P(a packet gets lost)")
     reset: LawText = param(
         "uniform(1 s, 10 s)", "s", "1 s", "10 s", assumed("link down to link up after a reset of the card"), "reset"

@@ -164,6 +164,36 @@ def test_a_hanging_network_card_comes_back(release: str) -> None:
     assert not it.nic.sending
 
 
+@pytest.mark.parametrize(("driver", "says"), [("ixgbe", True), ("virtio_net", False)])
+def test_a_link_that_flaps(driver: str, says: bool) -> None:
+    """Carrier off: packets that arrive are lost and sent again, replies wait; nobody resets anything."""
+    it = boot("micro.load=0.5", f"micro.nic.driver={driver}", "micro.nic.carrier=2 s", faults=("link_flap:30",))
+    while it.nic.is_up:
+        it.clock.play(it.clock.now + 100_000)
+    struck, before, again = it.clock.now, it.nic.completed, it.nic.retransmits
+    it.clock.play(struck + 1_990_000_000)
+    assert not it.nic.is_up
+    assert it.nic.completed == before
+    assert it.nic.retransmits > again
+    assert [line[-12:] for line in lines(it)] == (["Link is Down"] if says else [])
+    it.clock.play(struck + 2_010_000_000)
+    assert it.nic.is_up
+    assert it.nic.completed > before
+    assert ("Link is Up" in lines(it)[-1]) if says else not it.console
+    assert it.run(20.0).kind == "survived"
+    assert (it.nic.flaps, it.nic.resets, it.nic.lost, len(it.nic.sending)) == (1, 0, 0, 0)
+
+
+def test_a_queue_that_hangs_is_not_seen_without_carrier() -> None:
+    """dev_watchdog() looks at cards with a carrier only; when it is back, the queue still hangs."""
+    it = boot("micro.nic.carrier=8 s", faults=("nic_hang:30", "link_flap:33"))
+    it.run(7.0)
+    assert (it.nic.is_up, it.nic.is_hung, it.nic.resets) == (False, True, 0)
+    it.ending = None
+    assert it.run(40.0).kind == "survived"
+    assert (it.nic.resets, it.nic.is_hung, it.nic.is_up) == (1, False, True)
+
+
 @pytest.mark.parametrize(("release", "kind"), [("5.14", "panicked"), ("6.12", "survived")])
 def test_the_tx_watchdog_was_a_warning_once(release: str, kind: str) -> None:
     """WARN_ONCE until 6.8: taint W, and a panic under panic_on_warn; a plain line since."""

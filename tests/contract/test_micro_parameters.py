@@ -76,6 +76,8 @@ CASES: dict[str, Case] = {
         "mlx5_core", "ixgbe", lambda b: b.nic.resets, 1, ("micro.load=0.1",), ("nic_hang:50",), 7.0
     ),
     "nic.hang": Case("0.0", "0.01", lambda b: b.nic.resets, 1, ("micro.load=0.1",), (), 7.0),
+    "nic.flap": Case("0.0", "0.001", lambda b: b.nic.flaps),
+    "nic.carrier": Case("1 s", "6 s", lambda b: b.nic.completed, -1, ("micro.load=0.1",), ("link_flap:50",), 9.0),
     "nic.drop": Case("0.0", "0.05", lambda b: b.nic.retransmits),
     "nic.reset": Case("1 s", "6 s", lambda b: b.nic.completed, -1, ("micro.load=0.1",), ("nic_hang:50",), 9.0),
     "memory.swap": Case("0 B", "1 GiB", lambda b: b.pager.swapped_out, 1, TIGHT, (), 10.0),

@@ -47,6 +47,8 @@ def scenarios(draw: st.DrawFn, faulty: bool = True) -> Scenario:
         "micro.disk.reset_works": draw(st.sampled_from([0.0, 0.5])),
         "micro.nic.hang": draw(odds),
         "micro.nic.drop": draw(odds),
+        "micro.nic.flap": draw(odds),
+        "micro.nic.carrier": draw(st.sampled_from(["10 ms", "2 s"])),
         "micro.memory.swap": draw(st.sampled_from(["0 B", "256 MiB"])),
         "micro.memory.leak": draw(st.sampled_from([0.0, 0.0, 1000.0])),
     }
@@ -192,7 +194,7 @@ def test_what_cannot_happen_changes_nothing(scenario: Scenario) -> None:
     rare = micro.model_copy(
         update={
             "disk": micro.disk.model_copy(update={"lost": 1e-15, "medium": 1e-15, "abort_works": 0.3}),
-            "nic": micro.nic.model_copy(update={"hang": 1e-15, "drop": 1e-15}),
+            "nic": micro.nic.model_copy(update={"hang": 1e-15, "drop": 1e-15, "flap": 1e-15}),
         }
     )
     never, hardly = boot(scenario), boot(scenario.model_copy(update={"micro": rare}))

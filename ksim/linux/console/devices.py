@@ -133,6 +133,11 @@ def netdev_watchdog(
     return f"NETDEV WATCHDOG: {dev} ({driver}): transmit queue {queue} timed out{how_long}"
 
 
+def prints_link(module: str) -> bool:
+    """Whether the driver ``module`` has a line for the carrier; virtio_net has none."""
+    return module in _LINK
+
+
 def link_down(dev: str, module: str, bus: str = "0000:00:1f.6") -> str:
     """The carrier is lost, as the driver ``module`` says it. Raises LinuxError for a driver that the table lacks."""
     return f"{_named(dev, module, bus)}{_LINK[_linked(module)][0]}"
