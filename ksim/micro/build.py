@@ -161,13 +161,16 @@ def _workload(boot: Boot, workload: Workload) -> None:
     processes = workload.processes or 2 * len(boot.scheduler.cpus)
     rss = workload.rss * boot.scenario.host.memory if workload.rss < 1.0 else workload.rss
     pages = round(rss / PAGE_BYTES)
-    needed = processes * (pages + pages // PAGE_TABLE) + boot.pager.high + memory.kernel + memory.reserved
+    text = workload.text // PAGE_BYTES
+    needed = text + processes * (pages + pages // PAGE_TABLE) + boot.pager.high + memory.kernel + memory.reserved
     if needed > memory.total:
         raise ScenarioError(
             f"micro.workload: {workload.name} needs {needed * PAGE_BYTES / 2**30:.3g} GiB with the kernel and its "
             f"reserves, host.memory is {memory.total * PAGE_BYTES / 2**30:.3g} GiB"
         )
     room = memory.total - needed
+    name = programs.text_of(workload.comm)
+    boot.by_name[name] = boot.files.add(File(name, text), text)
     for stored in workload.files:
         size = round(stored.size / PAGE_BYTES)
         cached = min(round(size * stored.cached), round(memory.total * stored.of_ram), room)
@@ -191,6 +194,7 @@ def _start(boot: Boot, process: Process) -> None:
     memory = boot.pager.memory
     pages = max(0, min(pages, memory.free - boot.pager.high))
     process.anon, process.tables = pages, pages // PAGE_TABLE
+    process.mapped = boot.by_name.get(programs.text_of(process.comm))
     memory.anon += pages
     memory.tables += process.tables
     memory.free -= pages + process.tables

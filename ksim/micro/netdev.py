@@ -77,8 +77,8 @@ class Socket:
 
 class NetDevice:
     """A network card. ``byte_ns``: time on the wire; ``hang``: per packet sent; ``drop``, ``flap``: per packet that
-    arrives; the latter loses the carrier for ``carrier_ns``. ``warns``: what a report of the TX watchdog is for releases
-    that take it for a WARN.
+    arrives; the latter loses the carrier for ``carrier_ns``. ``warns``: what a report of the TX watchdog is for
+    releases that take it for a WARN.
 
     Calls: ``issued`` = ``completed`` + ``lost`` + ``in_flight`` at all times. ``latency_ns`` adds up those completed.
     """

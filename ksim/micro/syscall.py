@@ -117,8 +117,11 @@ class Syscalls:
         return task.cpu.kernel(task, pages * self._pager.costs.minor_fault)
 
     def revisit(self, task: Task, pages: int) -> Alarm:
-        """Use of memory that may be in swap: a major fault for what is."""
-        return task.enter(self._boot.pager.revisit(task, pages))
+        """Use of memory that may be in swap, and of the program itself: a major fault for what is not in memory.
+
+        SIGBUS where the program cannot be read.
+        """
+        return task.enter(self._revisits(task, pages))
 
     def work(self, task: Task, ns: int) -> Alarm:
         """``ns`` in user space; at each tick somebody else may run."""
@@ -247,6 +250,18 @@ class Syscalls:
             if point in self._armed:
                 yield from self._boot.pass_by(point, task)
         return (yield from self._boot.pager.touch(task, pages))
+
+    def _revisits(self, task: Task, pages: int) -> Generator[Any, Any, None]:
+        text, pager = task.process.mapped, self._pager
+        for _ in range(pages):
+            if text is None or self._draw() < text.hit:
+                continue
+            pager.major_faults += 1
+            if not (yield from self._files.miss(task, text, 1)):
+                for thread in task.process.threads:
+                    thread.kill()
+                return
+        yield from pager.revisit(task, pages)
 
     def _works(self, task: Task, ns: int) -> Generator[Any, Any, None]:
         while ns > 0 and not task.is_killed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import simpy
 from simpy.events import Event
@@ -19,6 +19,9 @@ from ksim.linux.vocabulary import Task as LinuxTask
 from ksim.linux.vocabulary import TaskKind
 from ksim.micro.clock import Alarm, Clock
 from ksim.micro.cpu import Scheduler
+
+if TYPE_CHECKING:
+    from ksim.micro.filesystem import File
 
 State = Literal["R", "S", "D", "Z", "X"]
 """Running or waiting for a CPU; sleeping, interruptible or not; zombie; gone. As in ps(1)."""
@@ -34,7 +37,8 @@ class Oopsed(Exception):
 class Process:
     """What the threads of one program share: memory in pages, and who may be killed for it.
 
-    ``anon``: resident anonymous pages; ``swapped``: in swap; ``tables``: page tables for both.
+    ``anon``: resident anonymous pages; ``swapped``: in swap; ``tables``: page tables for both. ``mapped``: its program
+    and libraries, a file in the page cache that it shares with others of its kind.
     ``restarts``: systemd starts it again, as ``program`` in ``size`` (threads and pages), when it is killed.
     """
 
@@ -45,11 +49,17 @@ class Process:
     anon: int = 0
     swapped: int = 0
     tables: int = 0
+    mapped: File | None = None
     threads: list[Task] = field(default_factory=list)
     is_dying: bool = False
     restarts: bool = True
     program: Any = None
     size: tuple[int, int] = (1, 0)
+
+    @property
+    def rss(self) -> int:
+        """Resident pages as get_mm_rss() counts them: shared ones in full for everybody who maps them."""
+        return self.anon + (self.mapped.cached if self.mapped is not None else 0)
 
     @property
     def is_kernel(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ksim.micro import crash
 from ksim.micro.machine import Boot
 from ksim.micro.task import Process, Task
 from tests.contract.micro_boots import OFF, boot, events
@@ -243,3 +244,40 @@ def test_no_two_cpus_are_ever_inside(workload: str) -> None:
     assert lock.spun_ns == sum(spins_ns for _, _, spins_ns in sections)
     assert lock.contended == sum(spins_ns > 0 for _, _, spins_ns in sections)
     assert sum(cpu.kernel_ns for cpu in it.scheduler.cpus) > lock.spun_ns
+
+
+# ---------------------------------------------------------------- programs in memory
+
+
+def test_badness_counts_the_pages_of_files_that_a_process_maps() -> None:
+    """oom_badness(): rss is anonymous, file and shared pages; what others map as well counts for each of them."""
+    it = boot("micro.workload=idle")
+    first, second, *_ = (process for process in it.pager.processes if process.comm == "daemon")
+    assert first.mapped is second.mapped is it.by_name["/usr/bin/daemon"]
+    first.anon += 100
+    second.mapped = it.by_name["root"]
+    assert crash.oom_victim(it, None) is second
+    it.by_name["root"].cached = 0  # reclaimed: it does not count any more
+    assert crash.oom_victim(it, None) is first
+
+
+def test_a_program_that_was_reclaimed_is_read_again() -> None:
+    it = boot("micro.workload=web-server")
+    text = it.by_name["/usr/bin/nginx"]
+    it.run(1.0)
+    assert it.pager.major_faults == 0
+    it.ending = None
+    it.pager.give_back(it.pager._drop(text, text.cached))
+    it.run(3.0)
+    assert it.pager.major_faults > 0
+    assert text.cached > 0
+    assert it.pager.memory.check() == 0
+
+
+def test_a_program_that_cannot_be_read_is_a_sigbus() -> None:
+    it = boot("micro.workload=web-server", "micro.disk.medium=1")
+    text = it.by_name["/usr/bin/nginx"]
+    it.pager.give_back(it.pager._drop(text, text.cached))
+    it.clock.play(500 * MS)
+    assert [task.comm for task in it.tasks if task.state == "X"].count("nginx") > 0
+    assert it.restarts > 0
