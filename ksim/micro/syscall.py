@@ -59,6 +59,13 @@ class Syscalls:
             return task.cpu.kernel(task, cost_ns)
         return task.enter(self._reads(task, file, pages, cost_ns, is_cached))
 
+    def scan(self, task: Task, file: File, size: int) -> Alarm:
+        """``size`` bytes of a file that is read from one end to the other: no page is likelier than another."""
+        self.count += 1
+        pages = -(-size // PAGE_BYTES)
+        is_cached = self._draw() * file.pages < file.cached
+        return task.enter(self._reads(task, file, pages, self._cost_ns + pages * COPY_PAGE_NS, is_cached))
+
     def write(self, task: Task, file: File, size: int) -> Alarm:
         """``size`` bytes into the page cache, the inode locked; waits where too much is dirty.
 

@@ -39,7 +39,8 @@ class Process:
 
     ``anon``: resident anonymous pages; ``swapped``: in swap; ``tables``: page tables for both. ``mapped``: its program
     and libraries, a file in the page cache that it shares with others of its kind.
-    ``restarts``: systemd starts it again, as ``program`` in ``size`` (threads and pages), when it is killed.
+    ``restarts``: systemd starts it again, as ``program`` in ``size`` (threads and pages), when it is killed; ``nice``:
+    of all its threads.
     """
 
     pid: int
@@ -54,6 +55,7 @@ class Process:
     is_dying: bool = False
     restarts: bool = True
     program: Any = None
+    nice: int = 0
     size: tuple[int, int] = (1, 0)
 
     @property
@@ -77,8 +79,9 @@ class Task(simpy.Process):
     ``ran_ns``: CPU time so far; ``since_ns``: when it came into its state; ``waits_for``: what it sleeps on;
     ``serves``: the call of a client that it works on; ``result``: what the system call under way will return.
     ``is_stuck``: nothing will ever wake it; ``is_killable``: SIGKILL ends the sleep in state D that it is in
-    (TASK_KILLABLE). ``rt``: real-time priority, 0 for everybody else. It waits for nothing but its own alarm, so that
-    SimPy's bookkeeping of targets is left out: it is woken and killed, never interrupted.
+    (TASK_KILLABLE). ``is_bound``: it runs on its CPU ``on`` and on no other. ``rt``: real-time priority, 0 for
+    everybody else. It waits for nothing but its own alarm, so that SimPy's bookkeeping of targets is left out: it is
+    woken and killed, never interrupted.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Task(simpy.Process):
         *,
         nice: int = 0,
         rt: int = 0,
+        on: int | None = None,
     ) -> None:
         Event.__init__(self, clock)
         self._generator = program(self)
@@ -106,7 +110,8 @@ class Task(simpy.Process):
         self.state: State = "S"
         self.since_ns = clock.now
         self.alarm = Alarm(clock, self._resume)
-        self.cpu = scheduler.cpus[tid % len(scheduler.cpus)]
+        self.is_bound = on is not None
+        self.cpu = scheduler.cpus[tid % len(scheduler.cpus) if on is None else on]
         self.ran_ns = self.slice_began_ns = self.vruntime = 0
         self.held: list[Any] = []
         self.waits_for: Any = None

@@ -116,6 +116,10 @@ class Micro(Table):
 
     workload: WorkloadName = param("web-server", "", "", "", assumed("the user's own"), "what the host does")
     load: Number = param(1.0, "1", "0", "10", assumed("the user's own"), "calls of clients, times the workload's rate")
+    backup: Number = param(
+        0.0, "MiB/s", "0", "1000", assumed("off unless a rate is given"),
+        "a task at nice 19 that reads the largest file and packs it, up to so fast",
+    )  # fmt: skip
     span: Seconds = param("60 s", "s", "1 s", "1 d", assumed("long enough for most of what can be seen"), "time played")
     disk: MicroDisk = MicroDisk()
     nic: MicroNic = MicroNic()
@@ -125,6 +129,8 @@ class Micro(Table):
     def _possible(self) -> Micro:
         if not 0.0 <= self.load <= 1000.0:
             raise ValueError(f"load: expected 0 to 1000, got {self.load}")
+        if not 0.0 <= self.backup <= 1e6:
+            raise ValueError(f"backup: expected 0 to 1000000 MiB/s, got {self.backup}")
         if not 0.0 < self.span <= MAX_SPAN_S:
             raise ValueError(f"span: expected more than 0 s and at most {MAX_SPAN_S:g} s, got {self.span:g} s")
         return self

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ksim.linux.sched import weight
 from ksim.micro import crash
 from ksim.micro.machine import Boot
 from ksim.micro.task import Process, Task
@@ -281,3 +282,47 @@ def test_a_program_that_cannot_be_read_is_a_sigbus() -> None:
     it.clock.play(500 * MS)
     assert [task.comm for task in it.tasks if task.state == "X"].count("nginx") > 0
     assert it.restarts > 0
+
+
+# ---------------------------------------------------------------- priorities
+
+
+def threads(it: Boot, comm: str) -> list[Task]:
+    return [task for task in it.tasks if task.comm.startswith(comm)]
+
+
+def test_the_stopper_of_each_cpu_runs_on_time_whoever_is_busy_there() -> None:
+    """migration/N: every 4 s, on its own CPU, before everybody else; never again on a CPU that loops."""
+    it = boot("micro.workload=build-farm", *OFF, faults=("soft_lockup@vfs_read:2400",))
+    it.clock.play(3_900 * MS)
+    assert all(cpu.current for cpu in it.scheduler.cpus), "the CPUs are busy"
+    for beat in (4, 8, 12):
+        it.clock.play(beat * 1_000 * MS + 10 * MS)
+        stoppers = threads(it, "migration/")
+        assert [task.cpu.number for task in stoppers] == [0, 1]
+        assert all(task.cpu.is_lost or task.state == "S" for task in stoppers)
+    (lost,) = (cpu.number for cpu in it.scheduler.cpus if cpu.is_lost)
+    assert stoppers[lost].state == "R"
+    assert stoppers[1 - lost].since_ns > 11_900 * MS
+
+
+def test_a_backup_at_nice_19_takes_what_others_leave() -> None:
+    """Alone it gets the rate that it asks for; on a busy machine the share of its weight, and half a CPU at nice 0."""
+    shares = {}
+    for workload, nice in (("idle", 19), ("build-farm", 19), ("build-farm", 0)):
+        it = boot(f"micro.workload={workload}", "micro.backup=200", "micro.disk.read=10 us")
+        (tar,) = threads(it, "tar")
+        tar.weight = weight(nice)
+        it.run(5.0)
+        shares[workload, nice] = tar.ran_ns / it.clock.now
+    assert shares["idle", 19] > 0.6
+    assert shares["build-farm", 19] < 0.1
+    assert shares["build-farm", 0] > 2 * shares["build-farm", 19]
+
+
+def test_a_backup_fills_memory() -> None:
+    it = boot("micro.workload=idle", "host.memory=2 GiB", "micro.backup=500", "micro.disk.read=10 us")
+    before = it.by_name["root"].cached
+    it.run(15.0)
+    assert it.by_name["root"].cached > before
+    assert it.pager.memory.free < it.pager.high * 2

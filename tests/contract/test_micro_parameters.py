@@ -48,6 +48,7 @@ def died(boot: Boot) -> list[str]:
 CASES: dict[str, Case] = {
     "workload": Case("idle", "web-server", lambda b: b.nic.issued),
     "load": Case("0.1", "1.0", lambda b: b.nic.issued),
+    "backup": Case("0.0", "50.0", lambda b: b.disk.reads),
     "span": Case("0.5 s", "1.5 s", lambda b: b.clock.now, span_s=None),
     "disk.kind": Case(  # NVMe waits 30 s for its abort before it resets; SCSI aborts at once, and its reset takes 10 s
         "scsi", "nvme", lambda b: b.nic.worst_ns, 1,

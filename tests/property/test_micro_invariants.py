@@ -50,6 +50,7 @@ def scenarios(draw: st.DrawFn, faulty: bool = True) -> Scenario:
         "micro.nic.flap": draw(odds),
         "micro.nic.carrier": draw(st.sampled_from(["10 ms", "2 s"])),
         "micro.memory.swap": draw(st.sampled_from(["0 B", "256 MiB"])),
+        "micro.backup": draw(st.sampled_from([0.0, 0.0, 20.0])),
         "micro.memory.leak": draw(st.sampled_from([0.0, 0.0, 1000.0])),
     }
     return load("rack-server", tuple(f"{key}={value}" for key, value in overrides.items())).scenario
@@ -123,7 +124,11 @@ def check(boot: Boot) -> None:
         assert all(task in lock.owners for lock, task in held)
     spent = sum(c.user_ns + c.kernel_ns + c.irq_ns for c in boot.scheduler.cpus)
     assert spent <= (clock.now + PIECE_NS) * len(boot.scheduler.cpus)
-    assert not (boot.scheduler.waiting and boot.scheduler.idle), "no CPU is idle while a task waits"
+    waiting = [task for cpu in boot.scheduler.cpus for task in cpu.queue]
+    assert len(waiting) == boot.scheduler.waiting
+    movable = [task for task in waiting if not task.is_bound]
+    assert not (movable and boot.scheduler.idle), "no CPU is idle while a task waits that could run there"
+    assert all(task.cpu.number == int(task.comm.rpartition("/")[2]) for task in boot.tasks if task.rt)
     assert math.fsum(boot.impact().pages.values()) == pytest.approx(1.0, abs=1e-12)
     assert min(boot.impact().pages.values()) >= 0.0
 
