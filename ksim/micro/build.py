@@ -22,6 +22,7 @@ from ksim.micro.programs import Workload
 from ksim.micro.strike import Trigger
 from ksim.micro.syscall import Syscalls
 from ksim.micro.task import Process, Task
+from ksim.units import to_ns
 
 if TYPE_CHECKING:
     from ksim.micro.machine import Boot
@@ -30,6 +31,8 @@ RESTART_NS = 100_000_000
 """DefaultRestartSec of systemd: 100 ms."""
 KERNEL_SHARE, SLAB_SHARE = 0.0167, 0.01
 """Of RAM: page structs and kernel image (64 bytes a page, and what booted), and slab; the latter is ASSUMED."""
+STOP = 100
+"""The stop class runs before SCHED_FIFO's 99."""
 BACKLOG = 4096
 """net.core.somaxconn, since Linux 5.4."""
 
@@ -71,6 +74,7 @@ def hardware(boot: Boot) -> None:
         boot.pager,
         new_request=boot.request,
         on_error=boot.file_system_error,
+        log=boot.log,
         draw=boot.draw("file system"),
         pass_by=boot.pass_by,
         armed=boot.armed,
@@ -84,7 +88,9 @@ def hardware(boot: Boot) -> None:
         byte_ns=1e9 / scenario.host.network,
         hang=Trigger(boot.draw("nic hang"), p=micro.nic.hang),
         drop=Trigger(boot.draw("nic drop"), p=micro.nic.drop),
+        flap=Trigger(boot.draw("nic flap"), p=micro.nic.flap),
         reset_ns=boot.draw_ns("nic reset", micro.nic.reset),
+        carrier_ns=boot.draw_ns("nic carrier", micro.nic.carrier),
         cpus=boot.scheduler.cpus,
         socket=boot.socket,
         log=boot.log,
@@ -142,14 +148,22 @@ def user_space(boot: Boot) -> None:
         ("khungtaskd", lambda boot, task: boot.watchdog.run_khungtaskd(task), TaskKind.KTHREAD),
         (f"jbd2/{boot.disk.name}-8", lambda boot, task: boot.files.run_jbd2(task), TaskKind.KTHREAD),
         ("kworker/u8:1-flush", lambda boot, task: boot.files.run_flusher(task), TaskKind.KWORKER),
-        ("kworker/0:1", _kworker, TaskKind.KWORKER),
     ]
-    kernel += [(f"ksoftirqd/{cpu.number}", _ksoftirqd, TaskKind.KTHREAD) for cpu in boot.scheduler.cpus]
     for comm, body, kind in kernel:
-        boot.spawn(comm, body, Process(boot.next_pid, comm, kind, restarts=False))
+        _kthread(boot, comm, body, kind)
+    _kthread(boot, "kworker/0:1", _kworker, TaskKind.KWORKER, on=0)
+    for cpu in boot.scheduler.cpus:
+        _kthread(boot, f"migration/{cpu.number}", _migration, on=cpu.number, rt=STOP)
+        _kthread(boot, f"ksoftirqd/{cpu.number}", _ksoftirqd, on=cpu.number)
     _workload(boot, programs.WORKLOADS[boot.micro.workload])
     if boot.micro.memory.leak > 0.0:
         _program(boot, "leaky", programs.leaky, 1, 0).restarts = False
+    if boot.micro.backup > 0.0:
+        _program(boot, "tar", programs.backup, 1, 0, nice=19).restarts = False
+
+
+def _kthread(boot: Boot, comm: str, body: Any, kind: TaskKind = TaskKind.KTHREAD, **how: int) -> None:
+    boot.spawn(comm, body, Process(boot.next_pid, comm, kind, restarts=False), **how)
 
 
 def _workload(boot: Boot, workload: Workload) -> None:
@@ -158,13 +172,16 @@ def _workload(boot: Boot, workload: Workload) -> None:
     processes = workload.processes or 2 * len(boot.scheduler.cpus)
     rss = workload.rss * boot.scenario.host.memory if workload.rss < 1.0 else workload.rss
     pages = round(rss / PAGE_BYTES)
-    needed = processes * (pages + pages // PAGE_TABLE) + boot.pager.high + memory.kernel + memory.reserved
+    text = workload.text // PAGE_BYTES
+    needed = text + processes * (pages + pages // PAGE_TABLE) + boot.pager.high + memory.kernel + memory.reserved
     if needed > memory.total:
         raise ScenarioError(
             f"micro.workload: {workload.name} needs {needed * PAGE_BYTES / 2**30:.3g} GiB with the kernel and its "
             f"reserves, host.memory is {memory.total * PAGE_BYTES / 2**30:.3g} GiB"
         )
     room = memory.total - needed
+    name = programs.text_of(workload.comm)
+    boot.by_name[name] = boot.files.add(File(name, text), text)
     for stored in workload.files:
         size = round(stored.size / PAGE_BYTES)
         cached = min(round(size * stored.cached), round(memory.total * stored.of_ram), room)
@@ -176,8 +193,8 @@ def _workload(boot: Boot, workload: Workload) -> None:
         _clients(boot, workload.calls_per_s * micro.load)
 
 
-def _program(boot: Boot, comm: str, body: programs.Body, threads: int, pages: int) -> Process:
-    process = Process(boot.next_pid, comm)
+def _program(boot: Boot, comm: str, body: programs.Body, threads: int, pages: int, nice: int = 0) -> Process:
+    process = Process(boot.next_pid, comm, nice=nice)
     process.program, process.size = body, (threads, pages)
     _start(boot, process)
     return process
@@ -188,17 +205,18 @@ def _start(boot: Boot, process: Process) -> None:
     memory = boot.pager.memory
     pages = max(0, min(pages, memory.free - boot.pager.high))
     process.anon, process.tables = pages, pages // PAGE_TABLE
+    process.mapped = boot.by_name.get(programs.text_of(process.comm))
     memory.anon += pages
     memory.tables += process.tables
     memory.free -= pages + process.tables
     boot.pager.processes.append(process)
     for _ in range(threads):
-        boot.spawn(process.comm, process.program, process)
+        boot.spawn(process.comm, process.program, process, nice=process.nice)
 
 
 def restart(boot: Boot, dead: Process) -> None:
     """systemd starts a service again (Restart=always)."""
-    process = Process(boot.next_pid, dead.comm, oom_score_adj=dead.oom_score_adj)
+    process = Process(boot.next_pid, dead.comm, oom_score_adj=dead.oom_score_adj, nice=dead.nice)
     process.program, process.size = dead.program, dead.size
     boot.restarts += 1
     _start(boot, process)
@@ -256,6 +274,17 @@ def _kworker(boot: Boot, task: Task) -> Generator[Any, Any, None]:
         if "worker_thread" in boot.armed:
             yield from boot.pass_by("worker_thread", task)
         yield task.cpu.kernel(task, 5_000)
+
+
+def _migration(boot: Boot, task: Task) -> Generator[Any, Any, None]:
+    """The stopper of a CPU: every 2/5 of kernel.watchdog_thresh the soft lockup detector wants to see it run."""
+    settings = boot.linux.linux
+    period_ns = to_ns(0.4 * settings.watchdog_thresh) if settings.soft_watchdog else 0
+    while True:
+        if period_ns:
+            boot.clock.after(period_ns, task.wake)
+        yield task.sleep("S", "cpu_stopper_thread")
+        yield task.cpu.kernel(task, 1_000)
 
 
 def _ksoftirqd(boot: Boot, task: Task) -> Generator[Any, Any, None]:

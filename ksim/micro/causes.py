@@ -99,6 +99,7 @@ _OWN = (
     Fault("write_error", "disk", "a write that ends with EIO", "disk", "", _IRQ, "write_error", 10),
     Fault("flush_error", "disk", "a cache flush that ends with EIO", "disk", "", _IRQ, "flush_error", 2),
     Fault("packet_lost", "disk", "a received packet that gets lost", "nic", "", "napi_poll", "drop"),
+    Fault("link_flap", "disk", "the network card loses its carrier for a while", "nic", "", "napi_poll", "flap"),
     Fault("nic_hang", "disk", "the network card stops sending", "nic", "", "dev_queue_xmit", "hang"),
     Fault("lock_inversion", "conflict", "two directories are locked in the wrong order", "lock", "", "vfs_rename"),
     Fault("memory_leak", "software", "a program that takes memory as fast as it can", "program", "", "handle_mm_fault"),

@@ -4,7 +4,7 @@ A task that runs is the ``current`` of a CPU and says how long it works there, i
 (``kernel``): one event each, due at its end, which the task yields. Whether somebody else should run is asked where
 Linux asks: at the end of a piece of work, and at the tick in a long one. Interrupts take time from whoever runs: it is
 added to the next piece of work of that CPU, so that an interrupt costs no event. A CPU without work takes some from
-the longest queue.
+the longest queue, but no thread of the kernel that is bound to its CPU.
 
 Of the tasks whose virtual runtime is not above the average, the one with the earliest virtual deadline runs next
 (EEVDF, Linux 6.6); before, the one with the least virtual runtime (CFS).
@@ -56,6 +56,9 @@ class Scheduler:
         """A task that woke up and found its CPU busy: to an idle one, else into the shortest queue."""
         cpu, idle = task.cpu, self.idle
         if idle:
+            if task.is_bound:
+                cpu.enqueue(task)
+                return LATER
             task.vruntime -= cpu.min_vruntime  # every queue has a clock of its own
             task.cpu = cpu = next(iter(idle))
             task.vruntime += cpu.min_vruntime
@@ -63,7 +66,7 @@ class Scheduler:
                 task.vruntime = cpu.min_vruntime
             del idle[cpu]
             return cpu.start(task)
-        if cpu.queue or cpu.is_lost:  # else nobody's is shorter
+        if (cpu.queue or cpu.is_lost) and not task.is_bound:  # else nobody's is shorter
             shortest = self._shortest()
             if cpu.is_lost or len(cpu.queue) > len(shortest.queue):
                 task.vruntime += shortest.min_vruntime - cpu.min_vruntime
@@ -82,7 +85,8 @@ class Scheduler:
 class CPU:
     """One CPU. ``user_ns``, ``kernel_ns``, ``irq_ns``: where its time went; the rest was idle.
 
-    ``is_lost``: somebody loops here in the kernel for ever, and nobody else will ever run.
+    ``is_lost``: somebody loops here in the kernel for ever, and nobody else will ever run; ``is_deaf``: with
+    interrupts or bottom halves off, so that the card's packets are not heard here either.
     """
 
     def __init__(self, scheduler: Scheduler, number: int) -> None:
@@ -91,10 +95,10 @@ class CPU:
         self.current: Task | None = None
         self.queue: list[Task] = []
         self.user_ns = self.kernel_ns = self.irq_ns = self._stolen_ns = 0
-        self.switches = self._rt_waiting = 0
+        self.switches = self._rt_waiting = self._bound_waiting = 0
         self._switch_ns, self._slice_ns = scheduler.switch_ns, scheduler.slice_ns
         self.min_vruntime = 0
-        self.is_lost = False
+        self.is_lost = self.is_deaf = False
 
     # ---------------------------------------------------------------- work of the current task
 
@@ -134,6 +138,8 @@ class CPU:
         self.scheduler.waiting += 1
         if task.rt:
             self._rt_waiting += 1
+        if task.is_bound:
+            self._bound_waiting += 1
 
     def should_switch(self, task: Task) -> bool:
         """need_resched(): somebody waits here, and the slice of the current task is over or he goes first."""
@@ -189,30 +195,37 @@ class CPU:
     def _pick(self) -> Task:
         queue = self.queue
         if len(queue) == 1:
-            self._rt_waiting = 0
+            self._rt_waiting = self._bound_waiting = 0
             return queue.pop()
-        urgent = max(task.rt for task in queue) if self._rt_waiting else 0
-        if urgent:
-            found = next(task for task in queue if task.rt == urgent)
-        elif self.scheduler.is_eevdf:
-            total, many = sum([task.vruntime for task in queue]), len(queue)
-            eligible = [task for task in queue if task.vruntime * many <= total]
-            found = min(eligible, key=_deadline) if len(eligible) > 1 else eligible[0]
-        else:
-            found = min(queue, key=_vruntime)
-        queue.remove(found)
+        return self._takes(self._next(queue))
+
+    def _takes(self, found: Task) -> Task:
+        self.queue.remove(found)
         if found.rt:
             self._rt_waiting -= 1
+        if found.is_bound:
+            self._bound_waiting -= 1
         return found
+
+    def _next(self, queue: list[Task]) -> Task:
+        urgent = max(task.rt for task in queue) if self._rt_waiting else 0
+        if urgent:
+            return next(task for task in queue if task.rt == urgent)
+        if self.scheduler.is_eevdf:
+            total, many = sum([task.vruntime for task in queue]), len(queue)
+            eligible = [task for task in queue if task.vruntime * many <= total]
+            return min(eligible, key=_deadline) if len(eligible) > 1 else eligible[0]
+        return min(queue, key=_vruntime)
 
     def _steal(self) -> Task | None:
         victim, most = self, 0
         for cpu in self.scheduler.cpus:
-            if len(cpu.queue) > most:
-                victim, most = cpu, len(cpu.queue)
+            movable = len(cpu.queue) - cpu._bound_waiting
+            if movable > most:
+                victim, most = cpu, movable
         if not most:
             return None
-        task = victim._pick()
+        task = victim._takes(victim._next([task for task in victim.queue if not task.is_bound]))
         task.vruntime += self.min_vruntime - victim.min_vruntime
         task.cpu = self
         return task

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Literal
 
 from ksim.linux.block import after_eio
+from ksim.linux.console import devices
 from ksim.linux.vocabulary import Lock as Kind
 from ksim.linux.watermarks import DIRTY_EXPIRE_S, DIRTY_WRITEBACK_S, PAGE_BYTES, READAHEAD_BYTES
 from ksim.micro.blkdev import BlockDevice, Request
@@ -63,8 +64,10 @@ class File:
 
 
 class FileSystem:
-    """ext4 or XFS on one disk. ``on_error``: called with the event of ``ksim.linux.events`` when the disk lets it down.
+    """ext4 or XFS on one disk. ``on_error``: called with the event of ``ksim.linux.events`` when the disk lets it down,
+    and with the task that finds out; ``log`` takes lines of the console.
 
+    ``is_aborted``: the journal is, and nobody has wanted to change anything since.
     ``calm``: dirty pages below which no writer has to look at the limits.
     """
 
@@ -76,16 +79,17 @@ class FileSystem:
         pager: Pager,
         *,
         new_request: Callable[..., Request],
-        on_error: Callable[[str], None],
+        on_error: Callable[[str, Task], None],
+        log: Callable[[list[str]], None],
         draw: Callable[[], float],
         pass_by: Callable[[str, Task], Generator[Any, Any, None]],
         armed: Mapping[str, Any],
     ) -> None:
         self.clock, self.kind, self.disk, self.pager = clock, kind, disk, pager
         self._new_request, self._on_error, self._draw = new_request, on_error, draw
-        self._pass_by, self._armed = pass_by, armed
+        self._pass_by, self._armed, self._log = pass_by, armed, log
         self.files: list[File] = []
-        self.is_read_only = False
+        self.is_read_only = self.is_aborted = False
         self.journal = Lock("j_checkpoint_mutex", Kind.MUTEX)
         self.list_lock = Spinlock("j_list_lock", clock, LIST_LOCK_NS)
         self.running_tid, self.committed_tid, self.failed_tid = 1, 0, 0
@@ -330,7 +334,12 @@ class FileSystem:
                 if request.failed:
                     self.eio += 1
                     self.failed_tid = tid  # jbd2_log_wait_commit() of those who wait for it returns -EIO
-                    self._on_error(after_eio(self.kind, "log" if self.kind == "xfs" else "metadata").event)
+                    if self.kind == "xfs":
+                        self._on_error(after_eio("xfs", "log").event, task)
+                    elif not self.is_read_only:
+                        self._log([devices.journal_aborted(f"{self.disk.name}-8")])
+                        self.is_aborted = True
+                        self.shut_down()
                     break
             else:
                 self.committed_tid = tid
@@ -341,6 +350,12 @@ class FileSystem:
         waiting, self._committed = self._committed, []
         for task in waiting:
             task.wake()
+
+    def refuses(self, task: Task) -> None:
+        """EROFS. The first who meets an aborted journal tells everybody (ext4_journal_check_start())."""
+        if self.is_aborted:
+            self.is_aborted = False
+            self._on_error(after_eio("ext4", "journal").event, task)
 
     def shut_down(self) -> None:
         """No more writes: everybody who waits for one gets an error."""

@@ -273,14 +273,11 @@ class Boot:
         self.oops.struck_ns = self.clock.now
         self.oops.carry_out(self.oops.decide("warn", None, context=Context.SOFTIRQ), 0)
 
-    def file_system_error(self, event: str) -> None:
-        """The disk let the file system down."""
-        if not event:
-            return
-        mount = {"fs_errors": self.micro.disk.errors} if event == "ext4_error" else {}
-        decision = self.oops.decide(event, self.files.jbd2, **mount)
+    def file_system_error(self, event: str, task: Task) -> None:
+        """The disk let the file system down, and ``task`` found out."""
+        mount = {"fs_errors": self.micro.disk.errors} if event.startswith("ext4") else {}
         self.oops.struck_ns = self.clock.now
-        self.oops.carry_out(decision, 0)
+        self.oops.carry_out(self.oops.decide(event, task, **mount), task.cpu.number)
 
     # ---------------------------------------------------------------- what is left
 

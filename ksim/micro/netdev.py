@@ -1,7 +1,9 @@
 """A network card and its driver: rings, interrupts and NAPI polls, a TX queue that can hang, and the clients outside.
 
 A packet that finds no room in the ring, or no link, is dropped, and its sender tries again after TCP's retransmission
-timeout. A TX queue that hangs is seen by the TX watchdog, and the driver resets the card: the link is down meanwhile
+timeout. The carrier can be lost and come back: replies wait in the TX ring meanwhile. Each CPU hears the packets of its
+own flows: one that takes no more interrupts leaves them in their ring, and the rest of the card goes on. A TX queue
+that hangs is seen by the TX watchdog, and the driver resets the card: the link is down meanwhile
 (``ksim.linux.netdev``). No failure of a network card panics the kernel.
 """
 
@@ -75,8 +77,9 @@ class Socket:
 
 
 class NetDevice:
-    """A network card. ``byte_ns``: time on the wire; ``hang``: per packet sent; ``drop``: per packet received.
-    ``warns``: what a report of the TX watchdog is for releases that take it for a WARN.
+    """A network card. ``byte_ns``: time on the wire; ``hang``: per packet sent; ``drop``, ``flap``: per packet that
+    arrives; the latter loses the carrier for ``carrier_ns``. ``warns``: what a report of the TX watchdog is for
+    releases that take it for a WARN.
 
     Calls: ``issued`` = ``completed`` + ``lost`` + ``in_flight`` at all times. ``latency_ns`` adds up those completed.
     """
@@ -91,7 +94,9 @@ class NetDevice:
         byte_ns: float,
         hang: Trigger,
         drop: Trigger,
+        flap: Trigger,
         reset_ns: Callable[[], int],
+        carrier_ns: Callable[[], int],
         cpus: Sequence[CPU],
         socket: Socket,
         log: Callable[[list[str]], None],
@@ -103,11 +108,13 @@ class NetDevice:
         self.clock, self.name, self.driver, self.rules = clock, name, driver, rules
         self._heap, self._eid = clock._queue, clock._eid
         self._irq, self._sent_one = self._interrupt, self._sent  # bound once
-        self._byte_ns, self.hang, self.drop, self._reset_ns = byte_ns, hang, drop, reset_ns
+        self._byte_ns, self.hang, self.drop, self.flap = byte_ns, hang, drop, flap
+        self._reset_ns, self._carrier_ns = reset_ns, carrier_ns
         self._cpus, self.socket, self._log, self._on_irq = cpus, socket, log, on_irq
         self._armed = armed
         self._release, self._warns = release, warns
         self.ring: deque[Call] = deque()
+        self.unheard: dict[CPU, deque[Call]] = {}
         self._is_polling = False
         self.is_up, self.is_hung = True, False
         self.queue_lock = Spinlock("_xmit_lock", clock, QUEUE_LOCK_NS)
@@ -115,7 +122,7 @@ class NetDevice:
         self._blocked: deque[Task] = deque()
         self._wire_free_ns = 0
         self.issued = self.completed = self.lost = 0
-        self.dropped = self.resets = self.retransmits = self.packets = 0
+        self.dropped = self.flaps = self.resets = self.retransmits = self.packets = 0
         self.helpers: dict[int, Task] = {}
         self._polled_ns = 0
         self.latency_ns = self.worst_ns = 0
@@ -135,15 +142,19 @@ class NetDevice:
         return call
 
     def _arrives(self, call: Call) -> None:
-        is_dropped = self.drop.due
-        if not self.is_up or len(self.ring) >= self.rules.rx_ring or is_dropped():
+        flaps, is_dropped, ring = self.flap.due, self.drop.due, self.ring
+        if self.is_up and flaps():
+            self._loses_carrier()
+        if self.unheard:
+            ring = self.unheard.get(self._hears(call), ring)
+        if not self.is_up or len(ring) >= self.rules.rx_ring or is_dropped():
             self.dropped += 1
             self._again(call)
             return
-        self.ring.append(call)
-        if not self._is_polling:
+        ring.append(call)
+        if not self._is_polling and ring is self.ring:
             self._is_polling = True
-            heappush(self._heap, (self.clock._now + COALESCE_NS, next(self._eid), self._irq))
+            self._raises()
 
     def _again(self, call: Call) -> None:
         call.tries += 1
@@ -160,11 +171,30 @@ class NetDevice:
 
     # ---------------------------------------------------------------- receiving
 
+    def _hears(self, call: Call) -> CPU:
+        """The CPU that the interrupts of the call's flow go to."""
+        return self._cpus[call.number % len(self._cpus)]
+
+    def unheard_by(self, deaf: CPU) -> None:
+        """A CPU takes no more interrupts: those of the card stay pending, and the packets in the ring."""
+        if deaf not in self.unheard:
+            self.unheard[deaf] = deque(call for call in self.ring if self._hears(call) is deaf)
+            self.ring = deque(call for call in self.ring if self._hears(call) is not deaf)
+
+    def _raises(self) -> None:
+        heappush(self._heap, (self.clock._now + COALESCE_NS, next(self._eid), self._irq))
+
     def _interrupt(self) -> None:
         """The hard interrupt only starts a poll, on the CPU that the packet's flow belongs to."""
-        cpu = self._cpus[self.ring[0].number % len(self._cpus)]
+        if not self.ring:  # a deaf CPU has taken it all
+            self._is_polling = False
+            return
+        cpu = self._hears(self.ring[0])
         if self._armed:
             self._on_irq("handle_irq_event", cpu)
+            if cpu.is_deaf:
+                self._raises()  # of another queue
+                return
         cpu.interrupt(IRQ_NS)
         self._poll(cpu)
 
@@ -172,6 +202,9 @@ class NetDevice:
         """NAPI in softirq; when it has used up its time (2 ticks), ksoftirqd goes on as a task like any other."""
         if self._armed:
             self._on_irq("napi_poll", cpu)
+        if cpu.is_deaf:
+            self._raises()
+            return
         work_ns = self.poll_once()
         cpu.interrupt(work_ns)
         if not self.ring:
@@ -179,7 +212,12 @@ class NetDevice:
             return
         self._polled_ns += work_ns
         helper = self.helpers.get(cpu.number)
-        if self._polled_ns > 2 * cpu.scheduler.tick_ns and helper is not None and helper.state == "S":
+        if (
+            self._polled_ns > 2 * cpu.scheduler.tick_ns
+            and helper is not None
+            and helper.state == "S"
+            and not cpu.is_lost
+        ):
             self._polled_ns = 0
             helper.wake()
         else:
@@ -244,8 +282,19 @@ class NetDevice:
         if took > self.worst_ns:
             self.worst_ns = took
 
+    def _loses_carrier(self) -> None:
+        """netif_carrier_off(): nothing goes out or comes in until it is back."""
+        self.is_up = False
+        self.flaps += 1
+        if devices.prints_link(self.driver):
+            self._log([devices.link_down(self.name, self.driver)])
+        self.clock.after(self._carrier_ns(), self._link_up)
+
     def _watchdog(self) -> None:
-        """dev_watchdog(): the queue stood still for so long; most drivers reset the card."""
+        """dev_watchdog(): the queue stood still for so long, carrier on; most drivers reset the card."""
+        if not self.is_up:
+            self.clock.after(to_ns(self.rules.watchdog_timeo_s), self._watchdog)
+            return
         ms = round(self.rules.watchdog_timeo_s * 1000)
         self._log([devices.netdev_watchdog(self.name, self.driver, 0, 0, ms, self._release)])
         if self._warns is not None and watchdog_warns(self._release):
@@ -257,11 +306,17 @@ class NetDevice:
         self.resets += 1
         self.is_up = False
         self._log([devices.link_down(self.name, self.driver)])  # virtio_net does not come here
-        self.clock.after(self._reset_ns(), self._link_up)
+        self.clock.after(self._reset_ns(), self._is_reset)
+
+    def _is_reset(self) -> None:
+        self.is_hung = False
+        self._link_up()
 
     def _link_up(self) -> None:
-        """What lay in the TX ring is sent again by TCP."""
-        self.is_up, self.is_hung = True, False
-        self._log([devices.link_up(self.name, self.driver, round(8000 / self._byte_ns))])
-        for _, size in self.sending:
-            self._transmit(size)
+        """What lay in the TX ring is sent again by TCP, unless the queue hangs."""
+        self.is_up = True
+        if devices.prints_link(self.driver):
+            self._log([devices.link_up(self.name, self.driver, round(8000 / self._byte_ns))])
+        if not self.is_hung:
+            for _, size in self.sending:
+                self._transmit(size)

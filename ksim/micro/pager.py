@@ -2,7 +2,8 @@
 
 Pages are counted by class, not kept one by one. An allocation is a subtraction while free memory stays above the low
 mark; below it kswapd wakes up, and below ``min`` the task that wants memory has to reclaim some itself. After 16
-rounds without progress the OOM killer is asked, and ``ksim.linux.oom`` decides whether a process dies or the machine.
+rounds without progress, or where there is not enough to reclaim, the OOM killer is asked, and ``ksim.linux.oom``
+decides whether a process dies or the machine.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class Pager:
                 return True
             progress = freed or self.swap_out(goal)
             fruitless = 0 if progress else fruitless + 1
-            if fruitless > MAX_RECLAIM_RETRIES.value and not self._swapping:
+            if (fruitless > MAX_RECLAIM_RETRIES.value or self._is_hopeless(pages)) and not self._swapping:
                 if not self._out_of_memory(task):
                     yield task.sleep("D")
                 fruitless = 0
@@ -148,6 +149,14 @@ class Pager:
                     self._starving.remove(task)
                 task.waits_for = None
         return False
+
+    def _is_hopeless(self, pages: int) -> bool:
+        """should_reclaim_retry(): not even all that can be reclaimed would do."""
+        memory = self.memory
+        available = memory.free + memory.cache
+        if self.swap_device is not None and memory.swap_used < memory.swap_total:
+            available += memory.anon
+        return available - pages < self.min
 
     def give_back(self, pages: int) -> None:
         """Pages are free again; those who starve try once more."""

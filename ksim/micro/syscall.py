@@ -62,6 +62,13 @@ class Syscalls:
             task.then(self._misses, (task, file, pages))
         return task.cpu.kernel(task, cost_ns)
 
+    def scan(self, task: Task, file: File, size: int) -> Due:
+        """``size`` bytes of a file that is read from one end to the other: no page is likelier than another."""
+        self.count += 1
+        pages = -(-size // PAGE_BYTES)
+        is_cached = self._draw() * file.pages < file.cached
+        return task.enter(self._reads(task, file, pages, self._cost_ns + pages * COPY_PAGE_NS, is_cached))
+
     def write(self, task: Task, file: File, size: int) -> Due:
         """``size`` bytes into the page cache, the inode locked; waits where too much is dirty.
 
@@ -80,7 +87,10 @@ class Syscalls:
         return task.enter(self._syncs(task, file))
 
     def rename(self, task: Task, source: File, target: File) -> Due:
-        """Moves a name from one directory to another: both locked, always in the same order, whoever asks."""
+        """Moves a name from one directory to another: both locked, always in the same order, whoever asks.
+
+        Does nothing for EROFS.
+        """
         self.count += 1
         return task.enter(self._renames(task, source, target))
 
@@ -117,8 +127,11 @@ class Syscalls:
         return task.cpu.kernel(task, pages * self._pager.costs.minor_fault)
 
     def revisit(self, task: Task, pages: int) -> Due:
-        """Use of memory that may be in swap: a major fault for what is."""
-        return task.enter(self._boot.pager.revisit(task, pages))
+        """Use of memory that may be in swap, and of the program itself: a major fault for what is not in memory.
+
+        SIGBUS where the program cannot be read.
+        """
+        return task.enter(self._revisits(task, pages))
 
     def work(self, task: Task, ns: int) -> Due:
         """``ns`` in user space; at each tick somebody else may run."""
@@ -162,6 +175,7 @@ class Syscalls:
         files = self._files
         if files.is_read_only:
             yield task.cpu.kernel(task, self._cost_ns)
+            files.refuses(task)
             return False
         yield from file.lock.take(task)
         for point in ("vfs_write", "__jbd2_journal_file_buffer"):
@@ -204,6 +218,10 @@ class Syscalls:
         return (yield from self._boot.files.sync(task, file))
 
     def _renames(self, task: Task, source: File, target: File) -> Generator[Any, Any, None]:
+        if self._files.is_read_only:
+            yield task.cpu.kernel(task, self._cost_ns)
+            self._files.refuses(task)
+            return
         first, second = sorted((source, target), key=_name)
         if self._boot.oops.wrong_order():
             first, second = second, first
@@ -262,6 +280,18 @@ class Syscalls:
             if point in self._armed:
                 yield from self._boot.pass_by(point, task)
         return (yield from self._boot.pager.touch(task, pages))
+
+    def _revisits(self, task: Task, pages: int) -> Generator[Any, Any, None]:
+        text, pager = task.process.mapped, self._pager
+        for _ in range(pages):
+            if text is None or self._draw() < text.hit:
+                continue
+            pager.major_faults += 1
+            if not (yield from self._files.miss(task, text, 1)):
+                for thread in task.process.threads:
+                    thread.kill()
+                return
+        yield from pager.revisit(task, pages)
 
     def _works(self, task: Task, ns: int) -> Generator[Any, Any, None]:
         while ns > 0 and not task.is_killed:

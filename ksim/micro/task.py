@@ -1,7 +1,7 @@
 """Tasks: threads of user processes and of the kernel, in the states of ps(1), each a SimPy process.
 
 A task's ``program`` is a generator that yields work (``task.cpu.user`` or ``task.cpu.kernel``), a sleep
-(``task.sleep``) or a system call (``ksim.micro.syscall``): what is due at its end, or nothing where somebody will wake it;
+(``task.sleep``) or a system call (``ksim.micro.syscall``): what is due at its end, if anything;
 what a system call returns comes back from the ``yield``.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import simpy
 from simpy.events import Event
@@ -19,6 +19,9 @@ from ksim.linux.vocabulary import Task as LinuxTask
 from ksim.linux.vocabulary import TaskKind
 from ksim.micro.clock import LATER, Clock, Due
 from ksim.micro.cpu import SLEEPING, Scheduler
+
+if TYPE_CHECKING:
+    from ksim.micro.filesystem import File
 
 State = Literal["R", "S", "D", "Z", "X"]
 """Running or waiting for a CPU; sleeping, interruptible or not; zombie; gone. As in ps(1)."""
@@ -34,8 +37,10 @@ class Oopsed(Exception):
 class Process:
     """What the threads of one program share: memory in pages, and who may be killed for it.
 
-    ``anon``: resident anonymous pages; ``swapped``: in swap; ``tables``: page tables for both.
-    ``restarts``: systemd starts it again, as ``program`` in ``size`` (threads and pages), when it is killed.
+    ``anon``: resident anonymous pages; ``swapped``: in swap; ``tables``: page tables for both. ``mapped``: its program
+    and libraries, a file in the page cache that it shares with others of its kind.
+    ``restarts``: systemd starts it again, as ``program`` in ``size`` (threads and pages), when it is killed; ``nice``:
+    of all its threads.
     """
 
     pid: int
@@ -45,11 +50,18 @@ class Process:
     anon: int = 0
     swapped: int = 0
     tables: int = 0
+    mapped: File | None = None
     threads: list[Task] = field(default_factory=list)
     is_dying: bool = False
     restarts: bool = True
     program: Any = None
+    nice: int = 0
     size: tuple[int, int] = (1, 0)
+
+    @property
+    def rss(self) -> int:
+        """Resident pages as get_mm_rss() counts them: shared ones in full for everybody who maps them."""
+        return self.anon + (self.mapped.cached if self.mapped is not None else 0)
 
     @property
     def is_kernel(self) -> bool:
@@ -68,8 +80,9 @@ class Task(simpy.Process):
     ``serves``: the call of a client that it works on; ``result``: what the last system call returned, or the one
     under way will.
     ``is_stuck``: nothing will ever wake it; ``is_killable``: SIGKILL ends the sleep in state D that it is in
-    (TASK_KILLABLE). ``rt``: real-time priority, 0 for everybody else. It waits for nothing but its own alarm, so that
-    SimPy's bookkeeping of targets is left out: it is woken and killed, never interrupted.
+    (TASK_KILLABLE). ``is_bound``: it runs on its CPU ``on`` and on no other. ``rt``: real-time priority, 0 for
+    everybody else. It waits for nothing but its own alarm, so that SimPy's bookkeeping of targets is left out: it is
+    woken and killed, never interrupted.
     """
 
     def __init__(
@@ -84,6 +97,7 @@ class Task(simpy.Process):
         *,
         nice: int = 0,
         rt: int = 0,
+        on: int | None = None,
     ) -> None:
         Event.__init__(self, clock)
         self._generator = program(self)
@@ -97,7 +111,8 @@ class Task(simpy.Process):
         self.state: State = "S"
         self.since_ns = clock.now
         self.resume: Callable[[], Any] = self._runs
-        self.cpu = scheduler.cpus[tid % len(scheduler.cpus)]
+        self.is_bound = on is not None
+        self.cpu = scheduler.cpus[tid % len(scheduler.cpus) if on is None else on]
         self.before_ns = self.slice_ns = self.vruntime = 0
         self.held: list[Any] = []
         self.waits_for: Any = None

@@ -44,13 +44,18 @@ class Watchdog:
 
     def cpu_hangs(self, decision: Decision, cpu: CPU) -> None:
         """Nobody else will ever run on ``cpu``; with all_cpus_hang on none."""
-        everywhere = decision.strike.event.name == "all_cpus_hang"
+        strike = decision.strike
+        everywhere = strike.event.name == "all_cpus_hang"
+        is_deaf = everywhere or strike.event.name == "hard_lockup" or strike.has_irqs_off or strike.in_interrupt
         for lost in self._boot.scheduler.cpus if everywhere else [cpu]:
             lost.is_lost = True
             if lost.current is not None:  # an interrupt that never ends: who was interrupted does not go on either
                 lost.current.is_stuck = True
                 lost.current.silence()
             self._boot.scheduler.idle.pop(lost, None)
+            if is_deaf:
+                lost.is_deaf = True
+                self._boot.nic.unheard_by(lost)
         u = self._draw()
         for found in decision.detections:
             if found.fires:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from ksim.linux.sched import weight
+from ksim.micro import crash
 from ksim.micro.machine import Boot
 from ksim.micro.task import Process, Task
 from tests.contract.micro_boots import OFF, boot, events
@@ -165,6 +167,38 @@ def test_a_cpu_that_loops_with_a_spinlock_takes_the_others_along(point: str) -> 
     assert all(cpu.is_lost for cpu in it.scheduler.cpus)
 
 
+@pytest.mark.parametrize(
+    ("fault", "is_deaf"),
+    [
+        ("hard_lockup@vfs_read:50", True),
+        ("soft_lockup@vfs_read:50", False),
+        ("soft_lockup@napi_poll:50", True),
+        ("soft_lockup@handle_irq_event:50", True),
+    ],
+)
+def test_a_cpu_with_interrupts_off_does_not_hear_the_card(fault: str, is_deaf: bool) -> None:
+    """Its flows wait in their ring until that overflows; the other CPU's go on. Interrupts on: all are served."""
+    it = boot("micro.workload=web-server", "micro.load=1", "micro.nic.drop=0", *OFF, faults=(fault,))
+    it.clock.play(1_000 * MS)
+    (lost,) = (cpu for cpu in it.scheduler.cpus if cpu.is_lost)
+    irq_ns, dropped, completed = lost.irq_ns, it.nic.dropped, it.nic.completed
+    it.clock.play(1_500 * MS)
+    assert (lost.irq_ns == irq_ns) == is_deaf
+    assert (it.nic.dropped > dropped) == is_deaf
+    assert it.nic.completed > completed
+    assert len(it.nic.unheard.get(lost, ())) == (it.nic.rules.rx_ring if is_deaf else 0)
+    assert it.nic.in_flight == it.nic.issued - it.nic.completed - it.nic.lost
+
+
+def test_nobody_hears_the_card_where_all_cpus_hang() -> None:
+    it = boot("micro.workload=web-server", "micro.load=1", *OFF, faults=("all_cpus_hang@napi_poll:50",))
+    it.clock.play(1_000 * MS)
+    packets = it.nic.packets
+    it.clock.play(1_500 * MS)
+    assert it.nic.packets == packets
+    assert not it.nic.ring
+
+
 # ---------------------------------------------------------------- spinlocks that two CPUs want
 
 
@@ -211,3 +245,84 @@ def test_no_two_cpus_are_ever_inside(workload: str) -> None:
     assert lock.spun_ns == sum(spins_ns for _, _, spins_ns in sections)
     assert lock.contended == sum(spins_ns > 0 for _, _, spins_ns in sections)
     assert sum(cpu.kernel_ns for cpu in it.scheduler.cpus) > lock.spun_ns
+
+
+# ---------------------------------------------------------------- programs in memory
+
+
+def test_badness_counts_the_pages_of_files_that_a_process_maps() -> None:
+    """oom_badness(): rss is anonymous, file and shared pages; what others map as well counts for each of them."""
+    it = boot("micro.workload=idle")
+    first, second, *_ = (process for process in it.pager.processes if process.comm == "daemon")
+    assert first.mapped is second.mapped is it.by_name["/usr/bin/daemon"]
+    first.anon += 100
+    second.mapped = it.by_name["root"]
+    assert crash.oom_victim(it, None) is second
+    it.by_name["root"].cached = 0  # reclaimed: it does not count any more
+    assert crash.oom_victim(it, None) is first
+
+
+def test_a_program_that_was_reclaimed_is_read_again() -> None:
+    it = boot("micro.workload=web-server")
+    text = it.by_name["/usr/bin/nginx"]
+    it.run(1.0)
+    assert it.pager.major_faults == 0
+    it.ending = None
+    it.pager.give_back(it.pager._drop(text, text.cached))
+    it.run(3.0)
+    assert it.pager.major_faults > 0
+    assert text.cached > 0
+    assert it.pager.memory.check() == 0
+
+
+def test_a_program_that_cannot_be_read_is_a_sigbus() -> None:
+    it = boot("micro.workload=web-server", "micro.disk.medium=1")
+    text = it.by_name["/usr/bin/nginx"]
+    it.pager.give_back(it.pager._drop(text, text.cached))
+    it.clock.play(500 * MS)
+    assert [task.comm for task in it.tasks if task.state == "X"].count("nginx") > 0
+    assert it.restarts > 0
+
+
+# ---------------------------------------------------------------- priorities
+
+
+def threads(it: Boot, comm: str) -> list[Task]:
+    return [task for task in it.tasks if task.comm.startswith(comm)]
+
+
+def test_the_stopper_of_each_cpu_runs_on_time_whoever_is_busy_there() -> None:
+    """migration/N: every 4 s, on its own CPU, before everybody else; never again on a CPU that loops."""
+    it = boot("micro.workload=build-farm", *OFF, faults=("soft_lockup@vfs_read:2400",))
+    it.clock.play(3_900 * MS)
+    assert all(cpu.current for cpu in it.scheduler.cpus), "the CPUs are busy"
+    for beat in (4, 8, 12):
+        it.clock.play(beat * 1_000 * MS + 10 * MS)
+        stoppers = threads(it, "migration/")
+        assert [task.cpu.number for task in stoppers] == [0, 1]
+        assert all(task.cpu.is_lost or task.state == "S" for task in stoppers)
+    (lost,) = (cpu.number for cpu in it.scheduler.cpus if cpu.is_lost)
+    assert stoppers[lost].state == "R"
+    assert stoppers[1 - lost].since_ns > 11_900 * MS
+
+
+def test_a_backup_at_nice_19_takes_what_others_leave() -> None:
+    """Alone it gets the rate that it asks for; on a busy machine the share of its weight, and half a CPU at nice 0."""
+    shares = {}
+    for workload, nice in (("idle", 19), ("build-farm", 19), ("build-farm", 0)):
+        it = boot(f"micro.workload={workload}", "micro.backup=200", "micro.disk.read=10 us")
+        (tar,) = threads(it, "tar")
+        tar.weight = weight(nice)
+        it.run(5.0)
+        shares[workload, nice] = tar.ran_ns / it.clock.now
+    assert shares["idle", 19] > 0.6
+    assert shares["build-farm", 19] < 0.1
+    assert shares["build-farm", 0] > 2 * shares["build-farm", 19]
+
+
+def test_a_backup_fills_memory() -> None:
+    it = boot("micro.workload=idle", "host.memory=2 GiB", "micro.backup=500", "micro.disk.read=10 us")
+    before = it.by_name["root"].cached
+    it.run(15.0)
+    assert it.by_name["root"].cached > before
+    assert it.pager.memory.free < it.pager.high * 2
