@@ -119,6 +119,12 @@ class CPU:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
         return self._clock._now + ns, next(self._eid), task.resume
 
+    def faults(self, task: Task, ns: int) -> None:
+        """``ns`` of exceptions in the task's next piece of work, which is longer by so much."""
+        self.kernel_ns += ns
+        task.slice_ns += ns
+        self._stolen_ns += ns
+
     def interrupt(self, ns: int) -> None:
         """``ns`` in a hard interrupt or softirq, taken from whoever runs here."""
         self.irq_ns += ns

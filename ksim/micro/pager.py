@@ -183,11 +183,18 @@ class Pager:
 
     def populate(self, process: Process, pages: int) -> bool:
         """The fast path of ``touch``, all but its time. False: memory is short, nothing was done."""
-        tables = self._more_tables(process, pages)
+        tables = (process.anon + process.swapped + pages) // PAGE_TABLE - process.tables  # as in _more_tables()
+        if tables < 0:
+            tables = 0
         if not self.take(pages + tables):
             return False
         self.minor_faults += pages
-        self._map(process, pages, tables)
+        memory = self.memory
+        memory.anon += pages
+        process.anon += pages
+        if tables:
+            memory.tables += tables
+            process.tables += tables
         return True
 
     def _map(self, process: Process, pages: int, tables: int) -> None:

@@ -135,10 +135,9 @@ def build(boot: Boot, task: Task) -> Generator[Any, Any, None]:
     while True:
         for _ in range(20):
             yield sys.read(task, headers, 16 * KIB)
-            yield sys.touch(task, 512)
             if process.swapped or text.hit < 1.0:
                 yield sys.revisit(task, 4)
-            yield sys.work(task, user_ns())
+            yield sys.grow(task, 512, user_ns())
         yield sys.write(task, objects, 200 * KIB)
         boot.jobs += 1
         boot.pager.release(task.process)

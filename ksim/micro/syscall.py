@@ -135,9 +135,25 @@ class Syscalls:
 
     def work(self, task: Task, ns: int) -> Due:
         """``ns`` in user space; at each tick somebody else may run."""
-        if ns <= self._tick_ns:
+        tick_ns = self._tick_ns
+        if ns <= tick_ns:
             return task.cpu.user(task, ns)
-        return task.enter(self._works(task, ns))
+        task.then(self._works, (task, ns - tick_ns))
+        return task.cpu.user(task, tick_ns)
+
+    def grow(self, task: Task, pages: int, ns: int) -> Due:
+        """The same, with the first use of ``pages`` of anonymous memory: their faults are a part of the first tick."""
+        pager, tick_ns = self._pager, self._tick_ns
+        cost_ns = pages * pager.costs.minor_fault
+        if self._armed or cost_ns >= tick_ns or not pager.populate(task.process, pages):
+            return task.enter(self._grows(task, pages, ns))
+        cpu = task.cpu
+        cpu.faults(task, cost_ns)
+        room_ns = tick_ns - cost_ns
+        if ns <= room_ns:
+            return cpu.user(task, ns)
+        task.then(self._works, (task, ns - room_ns))
+        return cpu.user(task, room_ns)
 
     # ---------------------------------------------------------------- calls of several steps
 
@@ -293,11 +309,23 @@ class Syscalls:
                 return
         yield from pager.revisit(task, pages)
 
-    def _works(self, task: Task, ns: int) -> Generator[Any, Any, None]:
+    def _grows(self, task: Task, pages: int, ns: int) -> Generator[Any, Any, None]:
+        yield from self._faults(task, pages)
         while ns > 0 and not task.is_killed:
             some = ns if ns < self._tick_ns else self._tick_ns
             ns -= some
             yield task.cpu.user(task, some)
+
+    def _works(self, what: tuple[Task, int]) -> Due | None:
+        """A tick is over, and ``ns`` are left."""
+        task, ns = what
+        if task.is_killed:
+            return None
+        if ns <= self._tick_ns:
+            task.last()
+            return task.cpu.user(task, ns)
+        task.result = (task, ns - self._tick_ns)
+        return task.cpu.user(task, self._tick_ns)
 
 
 def _name(file: File) -> str:

@@ -210,6 +210,10 @@ class Task(simpy.Process):
         """For a step: another one follows."""
         self._send, self.result = step, what
 
+    def last(self) -> None:
+        """For a step: the call is over when what it waits for now is."""
+        self._send, self._outer = self._outer, None
+
     def goes_on(self, call: Generator[Any, Any, Any]) -> Any:
         """For a step: the rest of the call is longer than it hoped."""
         self._send = call.send
