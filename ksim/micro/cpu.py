@@ -94,11 +94,17 @@ class CPU:
         self._clock, self._eid = scheduler.clock, scheduler.clock._eid
         self.current: Task | None = None
         self.queue: list[Task] = []
-        self.user_ns = self.kernel_ns = self.irq_ns = self._stolen_ns = 0
-        self.switches = self._rt_waiting = self._bound_waiting = 0
-        self._switch_ns, self._slice_ns = scheduler.switch_ns, scheduler.slice_ns
+        self.user_ns = self.irq_ns = self.spun_ns = self._stolen_ns = self._slices_ns = 0
+        self.switches = self.rt_waiting = self._bound_waiting = 0
+        self._switch_ns, self.limit_ns = scheduler.switch_ns, scheduler.slice_ns
         self.min_vruntime = 0
         self.is_lost = self.is_deaf = False
+
+    @property
+    def kernel_ns(self) -> int:
+        """All that its tasks were here but in user space, and the switches between them: no work keeps this account."""
+        running = self.current.slice_ns if self.current is not None else 0
+        return self._slices_ns + running + self.spun_ns + self.switches * self._switch_ns - self.user_ns
 
     # ---------------------------------------------------------------- work of the current task
 
@@ -113,7 +119,6 @@ class CPU:
 
     def kernel(self, task: Task, ns: int) -> Due:
         """``ns`` of work in the kernel, in process context: the event at its end."""
-        self.kernel_ns += ns
         task.slice_ns += ns
         if self._stolen_ns:
             ns, self._stolen_ns = ns + self._stolen_ns, 0
@@ -121,7 +126,6 @@ class CPU:
 
     def faults(self, task: Task, ns: int) -> None:
         """``ns`` of exceptions in the task's next piece of work, which is longer by so much."""
-        self.kernel_ns += ns
         task.slice_ns += ns
         self._stolen_ns += ns
 
@@ -143,15 +147,15 @@ class CPU:
         self.queue.append(task)
         self.scheduler.waiting += 1
         if task.rt:
-            self._rt_waiting += 1
+            self.rt_waiting += 1
         if task.is_bound:
             self._bound_waiting += 1
 
     def should_switch(self, task: Task) -> bool:
         """need_resched(): somebody waits here, and the slice of the current task is over or he goes first."""
-        if self._rt_waiting and max(other.rt for other in self.queue) > task.rt:
+        if self.rt_waiting and max(other.rt for other in self.queue) > task.rt:
             return True
-        return task.rt == 0 and task.slice_ns >= self._slice_ns
+        return task.rt == 0 and task.slice_ns >= self.limit_ns
 
     def step_aside(self, task: Task) -> Due:
         """schedule() of a task that could go on: back into the queue."""
@@ -163,6 +167,7 @@ class CPU:
         ran = task.slice_ns
         task.slice_ns = 0
         task.before_ns += ran
+        self._slices_ns += ran
         task.vruntime = least = task.vruntime + (ran if task.weight == NICE_0 else ran * NICE_0 // task.weight)
         for other in self.queue:
             if other.vruntime < least:
@@ -194,34 +199,38 @@ class CPU:
         """The task, whose ``cpu`` this is, has it after a context switch."""
         self.current = task
         self.switches += 1
-        ns = self._switch_ns
-        self.kernel_ns += ns
-        return self._clock._now + ns, next(self._eid), task.resume
+        return self._clock._now + self._switch_ns, next(self._eid), task.resume
 
     def _pick(self) -> Task:
         queue = self.queue
         if len(queue) == 1:
-            self._rt_waiting = self._bound_waiting = 0
+            self.rt_waiting = self._bound_waiting = 0
             return queue.pop()
         return self._takes(self._next(queue))
 
     def _takes(self, found: Task) -> Task:
         self.queue.remove(found)
         if found.rt:
-            self._rt_waiting -= 1
+            self.rt_waiting -= 1
         if found.is_bound:
             self._bound_waiting -= 1
         return found
 
     def _next(self, queue: list[Task]) -> Task:
-        urgent = max(task.rt for task in queue) if self._rt_waiting else 0
+        urgent = max(task.rt for task in queue) if self.rt_waiting else 0
         if urgent:
             return next(task for task in queue if task.rt == urgent)
-        if self.scheduler.is_eevdf:
-            total, many = sum([task.vruntime for task in queue]), len(queue)
-            eligible = [task for task in queue if task.vruntime * many <= total]
-            return min(eligible, key=_deadline) if len(eligible) > 1 else eligible[0]
-        return min(queue, key=_vruntime)
+        if not self.scheduler.is_eevdf:
+            return min(queue, key=_vruntime)
+        total, many = 0, len(queue)
+        for task in queue:
+            total += task.vruntime
+        found = None
+        for task in queue:
+            if task.vruntime * many <= total and (found is None or _deadline(task) < _deadline(found)):
+                found = task
+        assert found is not None, "nobody is above the average if all are"
+        return found
 
     def _steal(self) -> Task | None:
         victim, most = self, 0

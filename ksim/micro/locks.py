@@ -44,7 +44,7 @@ class Lock:
         if self.kind.spins:
             task.waits_for = self
             yield LATER
-            task.cpu.kernel_ns += task.now_ns - began_ns
+            task.cpu.spun_ns += task.now_ns - began_ns
         else:
             yield task.sleep("D", self)
         task.waits_for = None

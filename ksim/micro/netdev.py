@@ -60,17 +60,19 @@ class Socket:
 
     def deliver(self, call: Call) -> bool:
         """False: the queue is full."""
-        if len(self.calls) >= self.backlog:
+        calls = self.calls
+        if len(calls) >= self.backlog:
             return False
-        self.calls.append(call)
+        calls.append(call)
         if self.idle:
             self.wake_one()
         return True
 
     def wake_one(self) -> None:
         """A worker takes the next call; the dead ones among them do not."""
-        while self.idle:
-            task = self.idle.popleft()
+        idle = self.idle
+        while idle:
+            task = idle.popleft()
             if task.state == "S" and not task.is_stuck:
                 task.wake()
                 return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from heapq import heappush
 from typing import TYPE_CHECKING, Any, Literal
 
 import simpy
@@ -144,7 +145,9 @@ class Task(simpy.Process):
 
     def wake(self) -> None:
         """Makes it runnable; nothing happens to a task that does not sleep."""
-        self.clock.put(self.rouse())
+        due = self.rouse()
+        if due:
+            heappush(self.clock._queue, due)
 
     def rouse(self, _: object = None) -> Due:
         """The same, for those who return what is due. As a callback it takes what the task waited for."""
@@ -224,7 +227,7 @@ class Task(simpy.Process):
         try:
             while True:
                 cpu = self.cpu
-                if cpu.queue and cpu.should_switch(self):
+                if cpu.queue and (self.slice_ns >= cpu.limit_ns or cpu.rt_waiting) and cpu.should_switch(self):
                     return cpu.step_aside(self)
                 send = self._send
                 try:
