@@ -99,7 +99,7 @@ class BlockDevice:
         *,
         channels: int,
         service_ns: dict[Op, Callable[[], int]],
-        page_ns: int,
+        page_ns: Mapping[Op, int],
         ladder: Ladder,
         log: Callable[[list[str]], None],
         on_irq: Callable[[], None] | None = None,
@@ -170,7 +170,7 @@ class BlockDevice:
             request.due_ns = clock.now + self._timeout_ns
             clock.after(self._timeout_ns, lambda: self._times_out(request))
             return
-        link_ns = max(clock._now, self._link_free_ns) + request.pages * self._page_ns
+        link_ns = max(clock._now, self._link_free_ns) + request.pages * self._page_ns[request.op]
         self._link_free_ns = link_ns
         request.due_ns = link_ns + self._service_ns[request.op]()
         request.answered = self._answer

@@ -125,7 +125,11 @@ def _disk(boot: Boot) -> BlockDevice:
             "write": boot.draw_ns("disk write", disk.write),
             "flush": boot.draw_ns("disk flush", disk.flush),
         },
-        page_ns=round(PAGE_BYTES / boot.scenario.host.disk_write * 1e9),
+        page_ns={
+            "read": round(PAGE_BYTES / disk.bandwidth * 1e9),
+            "write": round(PAGE_BYTES / boot.scenario.host.disk_write * 1e9),
+            "flush": 0,
+        },
         ladder=ladder,
         log=boot.log,
         on_irq=lambda: boot.passes_irq("blk_mq_complete_request", boot.scheduler.cpus[0]),

@@ -151,7 +151,7 @@ class Boot:
                 stuck = self.watchdog.stuck()
                 kind: Literal["survived", "hung"] = "hung" if stuck else "survived"
                 decision = next((e.decision for e in reversed(self.console) if e.decision), None)
-                silent = bool(stuck) and not self.console
+                silent = bool(stuck) and not self.watchdog.is_reported()
                 self.ending = Ending(
                     kind,
                     self.clock.now,

@@ -256,7 +256,10 @@ class Syscalls:
         for point in ("handle_mm_fault", "folio_add_lru"):
             if point in self._armed:
                 yield from self._boot.pass_by(point, task)
-        return (yield from self._boot.pager.touch(task, pages))
+        if self._pager.populate(task.process, pages):  # as in touch(): an armed point changes nothing
+            yield task.cpu.kernel(task, pages * self._pager.costs.minor_fault)
+            return True
+        return (yield from self._pager.touch(task, pages))
 
     def _revisits(self, task: Task, pages: int) -> Generator[Any, Any, None]:
         text, pager = task.process.mapped, self._pager

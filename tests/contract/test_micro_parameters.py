@@ -56,6 +56,7 @@ CASES: dict[str, Case] = {
     ),
     "disk.channels": Case("1", "16", latency, -1, (*DATABASE, "micro.disk.read=4 ms")),
     "disk.read": Case("100 us", "10 ms", latency, 1, DATABASE),
+    "disk.bandwidth": Case("50 MB/s", "5 GB/s", latency, -1, DATABASE),
     "disk.write": Case("30 us", "10 ms", latency, 1, DATABASE),
     "disk.flush": Case("30 us", "10 ms", latency, 1, DATABASE),
     "disk.timeout": Case("50 ms", "500 ms", latency, 1, (*LOST, "micro.disk.abort_works=1")),
