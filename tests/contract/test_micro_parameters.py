@@ -42,7 +42,7 @@ def latency(boot: Boot) -> float:
 
 
 def died(boot: Boot) -> list[str]:
-    return [task.process.comm for task in boot.tasks if task.process.is_dying]
+    return [victim.partition("[")[0] for victim in boot.oom_killed]
 
 
 CASES: dict[str, Case] = {
