@@ -87,7 +87,7 @@ class BlockDevice:
         *,
         channels: int,
         service_ns: dict[Op, Callable[[], int]],
-        page_ns: int,
+        page_ns: Mapping[Op, int],
         ladder: Ladder,
         log: Callable[[list[str]], None],
         on_irq: Callable[[], None] | None = None,
@@ -160,8 +160,9 @@ class BlockDevice:
             return
         if link_ns < self._link_free_ns:
             link_ns = self._link_free_ns
-        self._link_free_ns = link_ns = link_ns + request.pages * self._page_ns
-        service_ns = self._service_ns[request.op]
+        op = request.op
+        self._link_free_ns = link_ns = link_ns + request.pages * self._page_ns[op]
+        service_ns = self._service_ns[op]
         request.due_ns = due_ns = link_ns + service_ns()
         heappush(self._heap, (due_ns, next(self._eid), partial(self._answered, request)))
 

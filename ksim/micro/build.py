@@ -31,6 +31,8 @@ RESTART_NS = 100_000_000
 """DefaultRestartSec of systemd: 100 ms."""
 KERNEL_SHARE, SLAB_SHARE = 0.0167, 0.01
 """Of RAM: page structs and kernel image (64 bytes a page, and what booted), and slab; the latter is ASSUMED."""
+MAKE_PAGES = 2048
+"""Of make and its tree of targets. ASSUMED."""
 STOP = 100
 """The stop class runs before SCHED_FIFO's 99."""
 BACKLOG = 4096
@@ -125,7 +127,11 @@ def _disk(boot: Boot) -> BlockDevice:
             "write": boot.draw_ns("disk write", disk.write),
             "flush": boot.draw_ns("disk flush", disk.flush),
         },
-        page_ns=round(PAGE_BYTES / boot.scenario.host.disk_write * 1e9),
+        page_ns={
+            "read": round(PAGE_BYTES / disk.bandwidth * 1e9),
+            "write": round(PAGE_BYTES / boot.scenario.host.disk_write * 1e9),
+            "flush": 0,
+        },
         ladder=ladder,
         log=boot.log,
         on_irq=lambda: boot.passes_irq("blk_mq_complete_request", boot.scheduler.cpus[0]),
@@ -187,7 +193,9 @@ def _workload(boot: Boot, workload: Workload) -> None:
         cached = min(round(size * stored.cached), round(memory.total * stored.of_ram), room)
         room -= cached
         boot.by_name[stored.name] = boot.files.add(File(stored.name, size, stored.skew), cached)
-    for _ in range(processes):
+    if not workload.processes:
+        _program(boot, "make", programs.make, 1, MAKE_PAGES)
+    for _ in range(workload.processes):
         _program(boot, workload.comm, workload.body, workload.threads, pages)
     if workload.calls_per_s * micro.load > 0.0:
         _clients(boot, workload.calls_per_s * micro.load)
@@ -212,6 +220,14 @@ def _start(boot: Boot, process: Process) -> None:
     boot.pager.processes.append(process)
     for _ in range(threads):
         boot.spawn(process.comm, process.program, process, nice=process.nice)
+
+
+def fork(boot: Boot, parent: Process, comm: str, body: programs.Body, pages: int) -> None:
+    """A child that runs another program, as Boot.fork() says."""
+    child = Process(boot.next_pid, comm, restarts=False, nice=parent.nice, parent=parent)
+    parent.children.append(child)
+    child.program, child.size = body, (1, pages)
+    _start(boot, child)
 
 
 def restart(boot: Boot, dead: Process) -> None:

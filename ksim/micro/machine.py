@@ -18,7 +18,7 @@ from ksim.chance.portable import Array
 from ksim.chance.streams import Stream
 from ksim.linux.escalation import Decision
 from ksim.linux.vocabulary import Context, TaskKind
-from ksim.micro import build, crash
+from ksim.micro import build, crash, programs
 from ksim.micro.blkdev import BlockDevice, Request
 from ksim.micro.causes import Asked
 from ksim.micro.clock import Clock
@@ -28,7 +28,7 @@ from ksim.micro.netdev import NetDevice, Socket
 from ksim.micro.oops import Oops
 from ksim.micro.pager import Pager
 from ksim.micro.recorder import Recorder
-from ksim.micro.syscall import Syscalls
+from ksim.micro.syscall import WAIT, Syscalls
 from ksim.micro.task import Process, Task
 from ksim.micro.watchdog import Watchdog
 from ksim.model.impact import CrashImpact
@@ -155,7 +155,7 @@ class Boot:
                 stuck = self.watchdog.stuck()
                 kind: Literal["survived", "hung"] = "hung" if stuck else "survived"
                 decision = next((e.decision for e in reversed(self.console) if e.decision), None)
-                silent = bool(stuck) and not self.console
+                silent = bool(stuck) and not self.watchdog.is_reported()
                 self.ending = Ending(
                     kind,
                     self.clock.now,
@@ -220,19 +220,47 @@ class Boot:
     def exits(self, task: Task, oopsed: bool) -> None:
         """do_exit(): the call of a client that it served is lost; the last thread gives all memory back.
 
-        Nobody reaps a task that the kernel has parked, nor the children of a systemd that is frozen: they stay zombies.
+        The first thread of a process is a zombie until the last has ended, and then until the parent has waited for it:
+        systemd does at once, unless it is frozen. Nobody reaps a task that the kernel has parked.
         """
-        if task in self.oops.parked or self.oops.init_frozen:
+        if task in self.oops.parked or (task is task.process.threads[0] and not task.process.is_kernel):
             task.became("Z")
         if task.serves is not None:
             self.nic.abandons(task.serves)
         process = task.process
         if process.alive == 0 and not process.is_kernel:
+            for child in process.children:  # KillMode=control-group
+                child.parent = None
+                for thread in child.threads:
+                    thread.kill()
             self.pager.release(process)
             if process in self.pager.processes:
                 self.pager.processes.remove(process)
             if process.restarts and not self.oops.init_frozen and process.kind is TaskKind.USER:
                 self.clock.after(build.RESTART_NS, lambda: build.restart(self, process))
+            if process.parent is not None:
+                process.parent.zombies.append(process)
+                if process.parent.threads[0].waits_for == WAIT:
+                    process.parent.threads[0].wake()
+            elif not self.oops.init_frozen:
+                self._reaped(process)
+
+    def fork(self, parent: Process, comm: str, body: programs.Body, pages: int) -> None:
+        """A child that runs another program."""
+        build.fork(self, parent, comm, body, pages)
+
+    def reap(self, child: Process) -> None:
+        """release_task(): the parent has waited for a child that had ended; nothing is left of it."""
+        assert child.parent is not None
+        child.parent.children.remove(child)
+        self._reaped(child)
+        for thread in child.threads:
+            self.tasks.remove(thread)
+
+    def _reaped(self, process: Process) -> None:
+        leader = process.threads[0]
+        if leader not in self.oops.parked:
+            leader.became("X")
 
     def out_of_memory(self, task: Task | None) -> bool:
         """The OOM killer: a process dies or the machine does. False: nobody may be killed, or it is over."""

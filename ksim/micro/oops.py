@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Armed:
-    """What waits at a strike point: a fault with its trigger, and locks that dead tasks left there."""
+    """What waits at a strike point: a fault with its trigger, locks that dead tasks left there, and a program that
+    begins to leak then (``leaks``)."""
 
     point: Point
     fault: Asked | None = None
     trigger: Trigger | None = None
     leaked: list[Lock] = field(default_factory=list)
+    leaks: Trigger | None = None
 
 
 class Oops:
@@ -94,8 +96,7 @@ class Oops:
                 if asked.fault.name == "disk_dies":
                     boot.disk.ladder.abort_works = boot.disk.ladder.reset_works = _no
             case "program":
-                build.leak(boot)
-                return
+                self._at(asked.point).leaks = trigger
         self._asked.append((asked, trigger))
 
     def _at(self, point: str) -> Armed:
@@ -111,6 +112,11 @@ class Oops:
     def pass_by(self, point: str, task: Task) -> Generator[Any, Any, None]:
         """A task passes a strike point at which something waits. Raises Oopsed where it dies there."""
         armed = self.armed[point]
+        if armed.leaks is not None and armed.leaks.due():
+            armed.leaks = None
+            build.leak(self._boot)
+            if armed.trigger is None and not armed.leaked:
+                del self.armed[point]  # nothing waits here any more
         for lock in armed.leaked:  # nobody will ever release it
             if lock.kind.spins:
                 yield from self._boot.watchdog.hangs(self.decide(leak(lock.kind).shows_as, task), task)

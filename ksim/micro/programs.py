@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ksim.linux.watermarks import PAGE_BYTES
 from ksim.micro.filesystem import File
 from ksim.micro.task import Task
 
@@ -34,7 +35,8 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """``processes`` of ``threads`` threads each, ``rss`` bytes (or that share of RAM, if below 1) per process.
+    """``processes`` of ``threads`` threads each (0: children of ``make``), ``rss`` bytes (or that share of RAM, if
+    below 1) per process.
 
     ``calls_per_s`` of clients from outside; 0 where the programs keep themselves busy. ``user_us``: CPU time of one
     step in user space. ``text``: bytes of the program and its libraries, mapped by all of its processes.
@@ -127,20 +129,29 @@ def serve_files(boot: Boot, task: Task) -> Generator[Any, Any, None]:
         yield sys.send(task, call, size)
 
 
+def make(boot: Boot, task: Task) -> Generator[Any, Any, None]:
+    """make -j: starts twice as many compilers as there are CPUs, and the next one for each that has ended."""
+    sys, farm = boot.sys, WORKLOADS[boot.micro.workload]
+    pages = round(farm.rss / PAGE_BYTES)
+    for _ in range(2 * len(boot.scheduler.cpus)):
+        yield sys.fork(task, farm.comm, farm.body, pages)
+    while True:
+        yield sys.wait(task)
+        yield sys.fork(task, farm.comm, farm.body, pages)
+
+
 def build(boot: Boot, task: Task) -> Generator[Any, Any, None]:
-    """A compiler: reads headers, grows, works, writes an object file, and ends; the next one starts at once."""
+    """A compiler: reads headers, grows, works, writes an object file, and ends."""
     sys, user_ns = boot.sys, boot.user_ns
     process, text = task.process, _text(boot, task)
     headers, objects = _file(boot, "headers"), _file(boot, "objects")
-    while True:
-        for _ in range(20):
-            yield sys.read(task, headers, 16 * KIB)
-            if process.swapped or text.hit < 1.0:
-                yield sys.revisit(task, 4)
-            yield sys.grow(task, 512, user_ns())
-        yield sys.write(task, objects, 200 * KIB)
-        boot.jobs += 1
-        boot.pager.release(task.process)
+    for _ in range(20):
+        yield sys.read(task, headers, 16 * KIB)
+        if process.swapped or text.hit < 1.0:
+            yield sys.revisit(task, 4)
+        yield sys.grow(task, 512, user_ns())
+    yield sys.write(task, objects, 200 * KIB)
+    boot.jobs += 1
 
 
 def daemon(boot: Boot, task: Task) -> Generator[Any, Any, None]:

@@ -35,6 +35,12 @@ class Point:
     nth: int = 1000
     preempt_count: int = 0
 
+    @property
+    def may_sleep(self) -> bool:
+        """Whether schedule() is allowed there: not in_atomic(), and not the idle task."""
+        is_atomic = self.context is not Context.PROCESS or self.irqs_off or self.preempt_count > 0
+        return not is_atomic and not any(lock.spins for lock in self.locks) and self.name != "do_idle"
+
 
 _POINTS = (
     Point("vfs_read", "a task reads from a file", "fs/read_write.c"),

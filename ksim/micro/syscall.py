@@ -20,6 +20,7 @@ from ksim.micro.task import Task
 
 if TYPE_CHECKING:
     from ksim.micro.machine import Boot
+    from ksim.micro.programs import Body
 
 COPY_PAGE_NS = 400
 """Of 4 KiB to or from user space: about 10 GB/s. ASSUMED, as the two below: one core of today."""
@@ -27,6 +28,10 @@ SEND_NS = 3_000
 """tcp_sendmsg() and the way down to the driver."""
 LOOKUP_NS = 1_500
 """One name in one directory."""
+FORK_NS = 400_000
+"""vfork() and execve() of a program with its libraries. ASSUMED."""
+WAIT = "do_wait"
+"""What a parent without ended children waits for."""
 
 
 class Syscalls:
@@ -114,6 +119,16 @@ class Syscalls:
         nic.send(call, size, cost_ns)
         task.serves = None
         return task.cpu.kernel(task, cost_ns)
+
+    def fork(self, task: Task, comm: str, body: Body, pages: int) -> Due:
+        """A child that runs another program, with ``pages`` of anonymous memory."""
+        self.count += 1
+        return task.enter(self._forks(task, comm, body, pages))
+
+    def wait(self, task: Task) -> Due:
+        """wait4(): reaps a child that has ended, after a sleep if there is none yet."""
+        self.count += 1
+        return task.enter(self._waits(task))
 
     def nanosleep(self, task: Task, ns: int) -> Due:
         """Sleeps for so long, unless it is killed."""
@@ -285,6 +300,19 @@ class Syscalls:
         nic.send(call, size)
         task.serves = None
 
+    def _forks(self, task: Task, comm: str, body: Body, pages: int) -> Generator[Any, Any, None]:
+        yield task.cpu.kernel(task, FORK_NS)
+        self._boot.fork(task.process, comm, body, pages)
+
+    def _waits(self, task: Task) -> Generator[Any, Any, None]:
+        zombies = task.process.zombies
+        yield task.cpu.kernel(task, self._cost_ns)
+        while not zombies and not task.is_killed:
+            yield task.sleep("S", WAIT)
+        task.waits_for = None
+        if zombies:
+            self._boot.reap(zombies.pop(0))
+
     def _sleeps(self, task: Task, ns: int) -> Generator[Any, Any, None]:
         yield task.cpu.kernel(task, self._cost_ns)
         timer = self._boot.clock.after(ns, task.wake)
@@ -295,7 +323,10 @@ class Syscalls:
         for point in ("handle_mm_fault", "folio_add_lru"):
             if point in self._armed:
                 yield from self._boot.pass_by(point, task)
-        return (yield from self._boot.pager.touch(task, pages))
+        if self._pager.populate(task.process, pages):  # as in touch(): an armed point changes nothing
+            yield task.cpu.kernel(task, pages * self._pager.costs.minor_fault)
+            return True
+        return (yield from self._pager.touch(task, pages))
 
     def _revisits(self, task: Task, pages: int) -> Generator[Any, Any, None]:
         text, pager = task.process.mapped, self._pager

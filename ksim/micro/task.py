@@ -41,7 +41,7 @@ class Process:
     ``anon``: resident anonymous pages; ``swapped``: in swap; ``tables``: page tables for both. ``mapped``: its program
     and libraries, a file in the page cache that it shares with others of its kind.
     ``restarts``: systemd starts it again, as ``program`` in ``size`` (threads and pages), when it is killed; ``nice``:
-    of all its threads.
+    of all its threads. ``parent`` (None: systemd) has to wait for it when it has ended; ``zombies``: children that did.
     """
 
     pid: int
@@ -57,6 +57,9 @@ class Process:
     restarts: bool = True
     program: Any = None
     nice: int = 0
+    parent: Process | None = None
+    children: list[Process] = field(default_factory=list)
+    zombies: list[Process] = field(default_factory=list)
     size: tuple[int, int] = (1, 0)
 
     @property

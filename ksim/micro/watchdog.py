@@ -102,17 +102,27 @@ class Watchdog:
         if found.panics:
             boot.panics(decision, hung[0].cpu.number)
 
+    def is_reported(self) -> bool:
+        """Whether a line on the console is about what stands still: of a detector, or of an oops with heirs."""
+        families = {entry.decision.strike.event.family for entry in self._boot.console if entry.decision is not None}
+        return "detector" in families or ("oops" in families and bool(self._heirs()))
+
     def stuck(self) -> tuple[str, ...]:
         """What stands still for ever: lost CPUs, tasks that nothing wakes, heirs of dead ones, circles of waiters."""
         boot = self._boot
         found = [f"CPU {cpu.number}" for cpu in boot.scheduler.cpus if cpu.is_lost]
         found += [f"{task} ({task.state})" for task in boot.tasks if task.is_stuck]
-        found += [f"{task} waits for {task.waits_for} of a dead task" for task in boot.tasks if _waits_for_dead(task)]
-        for worker, work, where in ((boot.files.jbd2, "a commit", COMMIT), (boot.files.flusher, "writeback", BALANCE)):
+        return tuple(found + self._heirs() + deadlocks(boot.tasks))
+
+    def _heirs(self) -> list[str]:
+        """Who waits for what dead tasks hold, or for work that a dead or stuck one does not do any more."""
+        tasks, files = self._boot.tasks, self._boot.files
+        found = [f"{task} waits for {task.waits_for} of a dead task" for task in tasks if _waits_for_dead(task)]
+        for worker, work, where in ((files.jbd2, "a commit", COMMIT), (files.flusher, "writeback", BALANCE)):
             if worker is not None and (_is_dead(worker) or worker.is_stuck or _waits_for_dead(worker)):
-                how = "dead" if _is_dead(worker) else "stuck"  # and nobody else will ever do its work
-                found += [f"{t} waits for {work} of {how} {worker}" for t in boot.tasks if t.waits_for == where]
-        return tuple(found + deadlocks(boot.tasks))
+                how = "dead" if _is_dead(worker) else "stuck"
+                found += [f"{task} waits for {work} of {how} {worker}" for task in tasks if task.waits_for == where]
+        return found
 
 
 def _is_dead(task: Task) -> bool:

@@ -9,7 +9,18 @@ from pydantic import model_validator
 from ksim.errors import LinuxError
 from ksim.linux import netdev
 from ksim.linux.block import Kind
-from ksim.model.fields import Bytes, LawText, Number, Probability, Seconds, Table, Whole, param, param_of
+from ksim.model.fields import (
+    Bytes,
+    BytesPerSecond,
+    LawText,
+    Number,
+    Probability,
+    Seconds,
+    Table,
+    Whole,
+    param,
+    param_of,
+)
 from ksim.source import Param, Source, assumed
 
 MAX_SPAN_S = 7 * 86400.0
@@ -34,6 +45,10 @@ class MicroDisk(Table):
     read: LawText = param(
         "lognormal(median=90 us, sigma=0.3)", "s", "50 us", "15 ms",
         assumed("NVMe 50 to 150 us, SATA SSD 100 to 500 us, hard disk 4 to 15 ms"), "one read without its data",
+    )  # fmt: skip
+    bandwidth: BytesPerSecond = param(
+        "550 MB/s", "B/s", "150 MB/s", "7 GB/s", assumed("sequential read of one SATA SSD; NVMe 3 to 7 GB/s"),
+        "data of reads; host.disk_write is that of writes",
     )  # fmt: skip
     write: LawText = param(
         "lognormal(median=30 us, sigma=0.5)", "s", "10 us", "15 ms", assumed("into the write cache of an SSD"),
@@ -63,6 +78,8 @@ class MicroDisk(Table):
     def _possible(self) -> MicroDisk:
         if not 1 <= self.channels <= 65536:
             raise ValueError(f"channels: expected 1 to 65536, got {self.channels}")
+        if self.bandwidth < 1e3:
+            raise ValueError(f"bandwidth: expected at least 1 kB/s, got {self.bandwidth:g} B/s")
         if self.timeout <= 0.0:
             raise ValueError("timeout: expected a duration longer than zero")
         return self

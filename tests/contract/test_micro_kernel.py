@@ -11,7 +11,7 @@ import pytest
 from ksim.linux.sched import weight
 from ksim.micro import crash
 from ksim.micro.machine import Boot
-from ksim.micro.task import Process, Task
+from ksim.micro.task import Oopsed, Process, Task
 from tests.contract.micro_boots import OFF, boot, events
 
 MS = 1_000_000
@@ -326,3 +326,55 @@ def test_a_backup_fills_memory() -> None:
     it.run(15.0)
     assert it.by_name["root"].cached > before
     assert it.pager.memory.free < it.pager.high * 2
+
+
+# ---------------------------------------------------------------- zombies
+
+
+def test_a_compiler_that_has_ended_is_a_zombie_until_make_has_waited() -> None:
+    it = boot("micro.workload=build-farm", "host.memory=4 GiB")
+    seen = set()
+    while it.clock.now < 3_000 * MS:
+        it.clock.play(it.clock._queue[0][0])
+        seen |= {task.comm for task in it.tasks if task.state == "Z"}
+    assert seen == {"cc1"}
+    assert it.jobs > 10
+    compilers, (make,) = threads(it, "cc1"), threads(it, "make")
+    assert 2 * 2 - 1 <= len(compilers) <= 2 * 2, "one for each that has ended, and nothing is left of those"
+    assert len(make.process.children) == len(compilers)
+    assert it.restarts == 0
+
+
+def test_compilers_end_with_their_make_and_systemd_starts_it_again() -> None:
+    it = boot("micro.workload=build-farm", "host.memory=4 GiB")
+    it.clock.play(200 * MS)
+    before = {task.tid for task in threads(it, "cc1")}
+    threads(it, "make")[0].kill()
+    it.clock.play(2_000 * MS)
+    assert it.restarts == 1
+    assert {task.state for task in it.tasks if task.tid in before} == {"X"}
+    assert sum(task.state != "X" for task in threads(it, "cc1")) == 4
+
+
+def test_the_dead_leader_of_a_process_that_lives_on_is_a_zombie() -> None:
+    """delay_group_leader(): it cannot be reaped before the last thread has ended. Any other thread reaps itself."""
+    it = boot("micro.workload=database", *OFF)
+    it.clock.play(10 * MS)
+    leader, second, *others = threads(it, "postgres")
+    process = leader.process
+    process.restarts = False
+    for task, state in ((second, "X"), (leader, "Z")):
+        task._send = oopses
+        task.state, task.is_stuck = "S", False
+        task.wake()
+        it.clock.play(it.clock.now + 5 * MS)
+        assert task.state == state
+    assert process.alive == len(others)
+    for task in others:
+        task.kill()
+    it.clock.play(it.clock.now + 2_000 * MS)
+    assert {task.state for task in process.threads} == {"X"}
+
+
+def oopses(_: Any) -> Any:
+    raise Oopsed

@@ -42,7 +42,7 @@ def latency(boot: Boot) -> float:
 
 
 def died(boot: Boot) -> list[str]:
-    return [task.process.comm for task in boot.tasks if task.process.is_dying]
+    return [victim.partition("[")[0] for victim in boot.oom_killed]
 
 
 CASES: dict[str, Case] = {
@@ -56,6 +56,7 @@ CASES: dict[str, Case] = {
     ),
     "disk.channels": Case("1", "16", latency, -1, (*DATABASE, "micro.disk.read=4 ms")),
     "disk.read": Case("100 us", "10 ms", latency, 1, DATABASE),
+    "disk.bandwidth": Case("50 MB/s", "5 GB/s", latency, -1, DATABASE),
     "disk.write": Case("30 us", "10 ms", latency, 1, DATABASE),
     "disk.flush": Case("30 us", "10 ms", latency, 1, DATABASE),
     "disk.timeout": Case("50 ms", "500 ms", latency, 1, (*LOST, "micro.disk.abort_works=1")),

@@ -117,7 +117,7 @@ class Station:
             "scsi",
             channels=channels,
             service_ns={"read": draw, "write": draw, "flush": draw},
-            page_ns=0,
+            page_ns={"read": 0, "write": 0, "flush": 0},
             ladder=Ladder(never(), never(), no, no),
             log=lambda lines: pytest.fail(str(lines)),
         )
