@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable
 from functools import partial
 from heapq import heapify, heappop, heappush, heappushpop
-from itertools import count
 from typing import Any
 
 import simpy
@@ -26,7 +25,7 @@ URGENCY = 1 << 62
 
 
 class Clock(simpy.Environment):
-    """Time since the start of this boot, in ns. ``steps`` counts the events that have happened.
+    """Time since the start of this boot, in ns.
 
     SimPy's own events and processes can be played in it too; their priority is a part of the number.
     """
@@ -37,22 +36,28 @@ class Clock(simpy.Environment):
     def __init__(self) -> None:
         super().__init__(0)
         self.stopped = False
-        self.steps = 0
+        self._unborn = 0  # numbers that no event has
 
     @property
     def now(self) -> int:
         """Nanoseconds since boot."""
         return self._now
 
+    @property
+    def steps(self) -> int:
+        """How many events have happened: all that have a number but those in the queue. (Nobody counts while playing.)"""
+        self._unborn += 1
+        return next(self._eid) + 1 - self._unborn - len(self._queue)
+
     def play(self, until_ns: int) -> None:
         """All events up to and including ``until_ns``, or up to the one that stops the clock."""
         if self.stopped:
             return
-        queue, happened = self._queue, count()
+        queue = self._queue
         heappush(queue, (until_ns, math.inf, _pauses))  # as SimPy's run() does: nobody asks at each event
         try:
             entry = heappop(queue)
-            for _ in happened:
+            while True:
                 self._now, _, call = entry
                 due = call()
                 entry = heappushpop(queue, due) if due else heappop(queue)
@@ -60,7 +65,6 @@ class Clock(simpy.Environment):
             if not self.stopped:
                 self._now = until_ns
         finally:
-            self.steps += next(happened) - 1
             self.forget(_pauses)
 
     def stop(self) -> None:
@@ -75,15 +79,17 @@ class Clock(simpy.Environment):
 
     def forget(self, call: Callable[[], object]) -> None:
         """Takes a call out of the queue."""
+        before = len(self._queue)
         self._queue[:] = [entry for entry in self._queue if entry[2] is not call]
         heapify(self._queue)
+        if call is not _pauses:
+            self._unborn += before - len(self._queue)
 
     def step(self) -> None:
         """The next event."""
         if not self._queue:
             raise simpy.core.EmptySchedule
         self._now, _, call = heappop(self._queue)
-        self.steps += 1
         self.put(call())
 
     def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: float = 0) -> None:

@@ -79,6 +79,8 @@ class Scheduler:
         for cpu in self.cpus:
             if not cpu.is_lost and (found is None or len(cpu.queue) < len(found.queue)):
                 found = cpu
+                if not cpu.queue:
+                    break
         return found or min(self.cpus, key=_queued)  # all are lost
 
 
@@ -168,7 +170,9 @@ class CPU:
         task.slice_ns = 0
         task.before_ns += ran
         self._slices_ns += ran
-        task.vruntime = least = task.vruntime + (ran if task.weight == NICE_0 else ran * NICE_0 // task.weight)
+        if task.nice:
+            ran = ran * NICE_0 // task.weight
+        task.vruntime = least = task.vruntime + ran
         for other in self.queue:
             if other.vruntime < least:
                 least = other.vruntime
@@ -233,13 +237,12 @@ class CPU:
         return found
 
     def _steal(self) -> Task | None:
-        victim, most = self, 0
-        for cpu in self.scheduler.cpus:
-            movable = len(cpu.queue) - cpu._bound_waiting
-            if movable > most:
-                victim, most = cpu, movable
+        cpus = self.scheduler.cpus
+        movable = [len(cpu.queue) - cpu._bound_waiting for cpu in cpus]
+        most = max(movable)
         if not most:
             return None
+        victim = cpus[movable.index(most)]
         task = victim._takes(victim._next([task for task in victim.queue if not task.is_bound]))
         task.vruntime += self.min_vruntime - victim.min_vruntime
         task.cpu = self

@@ -87,10 +87,10 @@ class Spinlock:
     def take(self) -> int:
         """How long the CPU that wants it now spins, in ns: mostly 0."""
         now = self._clock._now
-        wait_ns = self.free_ns - now
-        if wait_ns <= 0:
+        if self.free_ns <= now:
             self.free_ns = now + self.hold_ns
             return 0
+        wait_ns: int = self.free_ns - now
         self.free_ns += self.hold_ns
         self.contended += 1
         self.spun_ns += wait_ns

@@ -156,7 +156,7 @@ class NetDevice:
         ring.append(call)
         if not self._is_polling and ring is self.ring:
             self._is_polling = True
-            self._raises()
+            heappush(self._heap, (self.clock._now + COALESCE_NS, next(self._eid), self._irq))
 
     def _again(self, call: Call) -> None:
         call.tries += 1
@@ -188,10 +188,11 @@ class NetDevice:
 
     def _interrupt(self) -> None:
         """The hard interrupt only starts a poll, on the CPU that the packet's flow belongs to."""
-        if not self.ring:  # a deaf CPU has taken it all
+        ring, cpus = self.ring, self._cpus
+        if not ring:  # a deaf CPU has taken it all
             self._is_polling = False
             return
-        cpu = self._hears(self.ring[0])
+        cpu = cpus[ring[0].number % len(cpus)]
         if self._armed:
             self._on_irq("handle_irq_event", cpu)
             if cpu.is_deaf:
