@@ -45,7 +45,7 @@ class Clock(simpy.Environment):
 
     @property
     def steps(self) -> int:
-        """How many events have happened: all that have a number but those in the queue. (Nobody counts while playing.)"""
+        """How many events have happened: all that have a number but those in the queue. Nobody counts while playing."""
         self._unborn += 1
         return next(self._eid) + 1 - self._unborn - len(self._queue)
 

@@ -86,6 +86,13 @@ class NetDevice:
     Calls: ``issued`` = ``completed`` + ``lost`` + ``in_flight`` at all times. ``latency_ns`` adds up those completed.
     """
 
+    # What each packet asks for has slots: as with tasks, too many attributes are slow ones.
+    __slots__ = (
+        "__dict__", "_armed", "_blocked", "_byte_ns", "_cpus", "_eid", "_heap", "_irq", "_is_polling", "_polled_ns",
+        "_sent_one", "_wire_free_ns", "clock", "completed", "drop", "flap", "hang", "is_hung", "is_up", "issued",
+        "latency_ns", "packets", "queue_lock", "ring", "rules", "sending", "socket", "unheard", "worst_ns",
+    )  # fmt: skip
+
     def __init__(
         self,
         clock: Clock,

@@ -89,6 +89,13 @@ class Task(simpy.Process):
     woken and killed, never interrupted.
     """
 
+    # Slots, because CPython 3.11 gives up its quick way to attributes where an instance has 30 of them.
+    __slots__ = (
+        "_on_exit", "_outer", "_send", "before_ns", "clock", "comm", "cpu", "held", "is_bound", "is_killable",
+        "is_killed", "is_stuck", "nice", "process", "result", "resume", "rt", "scheduler", "serves", "since_ns",
+        "slice_ns", "state", "tid", "vruntime", "waits_for", "weight",
+    )  # fmt: skip
+
     def __init__(
         self,
         clock: Clock,
