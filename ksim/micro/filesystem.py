@@ -126,7 +126,8 @@ class FileSystem:
         for point in ("folio_add_lru", "submit_bio"):
             if point in self._armed:
                 yield from self._pass_by(point, task)
-        request = self._asks(task, file, wanted)
+        request = self._new_request("read", wanted, partial(self._arrived, task, file))
+        self.disk.submit(request)
         task.is_killable = not is_metadata
         while not (request.is_over or (task.is_killable and task.is_killed)):
             yield task.sleep("D", request)
@@ -135,26 +136,29 @@ class FileSystem:
 
     def fetch(self, task: Task, file: File, pages: int) -> Request | None:
         """The same up to the sleep. None: memory is short or a fault waits, and nothing was done."""
-        wanted = _readahead(file, pages)
-        if self._armed or not self.pager.take(wanted):
+        pager, wanted = self.pager, _readahead(file, pages)
+        memory = pager.memory
+        left = memory.free - wanted
+        if left < pager.low or self._armed:
             return None
+        memory.free = left
+        memory.reading += wanted
         self.cache_misses += 1
-        self.pager.memory.reading += wanted
         task.is_killable = True
-        return self._asks(task, file, wanted)
-
-    def _asks(self, task: Task, file: File, pages: int) -> Request:
         new_request = self._new_request
-        request = new_request("read", pages, partial(self._arrived, task, file))
+        request = new_request("read", wanted, partial(self._arrived, task, file))
         self.disk.submit(request)
         return request
 
     def _arrived(self, task: Task, file: File, request: Request) -> Due:
-        pages = request.pages
-        self.pager.memory.reading -= pages
+        pages, memory = request.pages, self.pager.memory
+        memory.reading -= pages
         if request.failed:
             self.eio += 1
             self.pager.give_back(pages)
+        elif pages <= file.pages - file._cached:
+            file.cached = file._cached + pages
+            memory.cache += pages
         else:
             self.grown(file, pages)
         return task.rouse() if task.waits_for is request else LATER  # it was killed, and does not wait any more
@@ -171,9 +175,9 @@ class FileSystem:
         self.has_updates = True
         clean = file._cached - file.dirty
         if pages > clean:
-            if clean <= 0:
-                return
             pages = clean
+            if pages <= 0:
+                return
         file.dirty += pages
         file.written += pages
         memory = self.pager.memory

@@ -64,8 +64,7 @@ class Socket:
         if len(calls) >= self.backlog:
             return False
         calls.append(call)
-        if self.idle:
-            self.wake_one()
+        self.wake_one()
         return True
 
     def wake_one(self) -> None:

@@ -186,10 +186,13 @@ class Pager:
         tables = (process.anon + process.swapped + pages) // PAGE_TABLE - process.tables  # as in _more_tables()
         if tables < 0:
             tables = 0
-        if not self.take(pages + tables):
+        memory = self.memory
+        left = memory.free - pages - tables
+        if left >= self.low:
+            memory.free = left
+        elif not self.take(pages + tables):
             return False
         self.minor_faults += pages
-        memory = self.memory
         memory.anon += pages
         process.anon += pages
         if tables:

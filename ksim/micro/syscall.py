@@ -114,7 +114,7 @@ class Syscalls:
         self.count += 1
         nic = self._nic
         cost_ns = self._cost_ns + SEND_NS + size // PAGE_BYTES * COPY_PAGE_NS + nic.queue_lock.take()
-        if self._armed or not nic.has_room():
+        if self._armed or len(nic.sending) >= nic.rules.tx_ring:
             return task.enter(self._sends(task, call, size, cost_ns))
         nic.send(call, size, cost_ns)
         task.serves = None
