@@ -158,8 +158,8 @@ def user_space(boot: Boot) -> None:
     for comm, body, kind in kernel:
         _kthread(boot, comm, body, kind)
     _kthread(boot, "kworker/0:1", _kworker, TaskKind.KWORKER, on=0)
+    _stoppers(boot)
     for cpu in boot.scheduler.cpus:
-        _kthread(boot, f"migration/{cpu.number}", _migration, on=cpu.number, rt=STOP)
         _kthread(boot, f"ksoftirqd/{cpu.number}", _ksoftirqd, on=cpu.number)
     _workload(boot, programs.WORKLOADS[boot.micro.workload])
     if boot.micro.memory.leak > 0.0:
@@ -168,8 +168,8 @@ def user_space(boot: Boot) -> None:
         _program(boot, "tar", programs.backup, 1, 0, nice=19).restarts = False
 
 
-def _kthread(boot: Boot, comm: str, body: Any, kind: TaskKind = TaskKind.KTHREAD, **how: int) -> None:
-    boot.spawn(comm, body, Process(boot.next_pid, comm, kind, restarts=False), **how)
+def _kthread(boot: Boot, comm: str, body: Any, kind: TaskKind = TaskKind.KTHREAD, **how: int) -> Task:
+    return boot.spawn(comm, body, Process(boot.next_pid, comm, kind, restarts=False), **how)
 
 
 def _workload(boot: Boot, workload: Workload) -> None:
@@ -292,15 +292,28 @@ def _kworker(boot: Boot, task: Task) -> Generator[Any, Any, None]:
         yield task.cpu.kernel(task, 5_000)
 
 
-def _migration(boot: Boot, task: Task) -> Generator[Any, Any, None]:
-    """The stopper of a CPU: every 2/5 of kernel.watchdog_thresh the soft lockup detector wants to see it run."""
+def _stoppers(boot: Boot) -> None:
+    """migration/N: every 2/5 of kernel.watchdog_thresh the soft lockup detector wants to see each of them run.
+
+    What they do is a time stamp: the context switch is all that it costs.
+    """
+    numbers = range(len(boot.scheduler.cpus))
+    stoppers = [_kthread(boot, f"migration/{number}", _stopper, on=number, rt=STOP) for number in numbers]
     settings = boot.linux.linux
     period_ns = to_ns(0.4 * settings.watchdog_thresh) if settings.soft_watchdog else 0
+
+    def beats() -> None:
+        for task in stoppers:
+            task.wake()
+        boot.clock.after(period_ns, beats)
+
+    if period_ns:
+        boot.clock.after(period_ns, beats)
+
+
+def _stopper(boot: Boot, task: Task) -> Generator[Any, Any, None]:
     while True:
-        if period_ns:
-            boot.clock.after(period_ns, task.wake)
         yield task.sleep("S", "cpu_stopper_thread")
-        yield task.cpu.kernel(task, 1_000)
 
 
 def _ksoftirqd(boot: Boot, task: Task) -> Generator[Any, Any, None]:

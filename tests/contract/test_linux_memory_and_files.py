@@ -132,7 +132,7 @@ def test_the_rungs_stand_in_their_order_and_the_last_one_gives_up():
 
 @pytest.mark.parametrize("kind", ["scsi", "nvme"])
 @pytest.mark.parametrize("aborts_work", [True, False])
-def test_a_reader_that_waits_beyond_120_s_is_a_hung_task(kind, aborts_work):
+def test_who_waits_unkillably_beyond_120_s_is_a_hung_task(kind, aborts_work):
     waits = command_fails(kind, aborts_work=aborts_work).waits_s
     for taint, seen in ((Taint.none(), waits > 120.0), (Taint.DIE, False)):
         hang = Strike(EVENTS["hung_task"], taint=taint, lasts_s=waits)
