@@ -113,6 +113,10 @@ class _Cpu(CPU):
         self._note(task, ns, "kernel")
         return super().kernel(task, ns)
 
+    def faulting(self, task: Task, ns: int, faults_ns: int) -> Due:
+        self._note(task, ns + faults_ns, "user")
+        return super().faulting(task, ns, faults_ns)
+
     def start(self, task: Task) -> Due:
         self._note(task, self._switch_ns, "switch")
         return super().start(task)

@@ -162,13 +162,11 @@ class Syscalls:
         cost_ns = pages * pager.costs.minor_fault
         if self._armed or cost_ns >= tick_ns or not pager.populate(task.process, pages):
             return task.enter(self._grows(task, pages, ns))
-        cpu = task.cpu
-        cpu.faults(task, cost_ns)
         room_ns = tick_ns - cost_ns
-        if ns <= room_ns:
-            return cpu.user(task, ns)
-        task.then(self._works, (task, ns - room_ns))
-        return cpu.user(task, room_ns)
+        if ns > room_ns:
+            task.then(self._works, (task, ns - room_ns))
+            ns = room_ns
+        return task.cpu.faulting(task, ns, cost_ns)
 
     # ---------------------------------------------------------------- calls of several steps
 
