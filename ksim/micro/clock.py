@@ -36,7 +36,7 @@ class Clock(simpy.Environment):
     def __init__(self) -> None:
         super().__init__(0)
         self.stopped = False
-        self._unborn = 0  # numbers that no event has
+        self._unborn = 0  # numbers of events that never happen
 
     @property
     def now(self) -> int:

@@ -1,8 +1,8 @@
 """Tasks: threads of user processes and of the kernel, in the states of ps(1), each a SimPy process.
 
 A task's ``program`` is a generator that yields work (``task.cpu.user`` or ``task.cpu.kernel``), a sleep
-(``task.sleep``) or a system call (``ksim.micro.syscall``): what is due at its end, if anything;
-what a system call returns comes back from the ``yield``.
+(``task.sleep``) or a system call (``ksim.micro.syscall``): each of them says what is due then. What a system call
+returns comes back from the ``yield``; after one that returns nothing that is of no meaning.
 """
 
 from __future__ import annotations
@@ -80,13 +80,12 @@ class Process:
 class Task(simpy.Process):
     """One thread, a SimPy process that starts when the scheduler first runs it.
 
-    ``since_ns``: when it fell asleep, or died; ``waits_for``: what it sleeps on;
-    ``serves``: the call of a client that it works on; ``result``: what the last system call returned, or the one
-    under way will.
+    ``since_ns``: when it fell asleep, or died; ``waits_for``: what it sleeps on; ``serves``: the call of a client that
+    it works on; ``result``: what the last system call returned, or what the next step of the one under way gets.
     ``is_stuck``: nothing will ever wake it; ``is_killable``: SIGKILL ends the sleep in state D that it is in
     (TASK_KILLABLE). ``is_bound``: it runs on its CPU ``on`` and on no other. ``rt``: real-time priority, 0 for
-    everybody else. It waits for nothing but its own alarm, so that SimPy's bookkeeping of targets is left out: it is
-    woken and killed, never interrupted.
+    everybody else. The clock calls ``resume`` at the end of whatever it waits for, so that SimPy's bookkeeping of
+    targets is left out: it is woken and killed, never interrupted.
     """
 
     # Slots, because CPython 3.11 gives up its quick way to attributes where an instance has 30 of them.
@@ -147,7 +146,7 @@ class Task(simpy.Process):
         self.since_ns = self.clock._now
 
     def sleep(self, state: State, waits_for: Any = None) -> Due:
-        """Leaves the CPU until somebody wakes it: the event at which it runs again."""
+        """Leaves the CPU until somebody wakes it. Due is what that CPU does next."""
         self.state = state
         self.since_ns = self.clock._now
         self.waits_for = waits_for
