@@ -156,6 +156,12 @@ def test_the_trace_opens_in_the_real_trace_processor(tmp_path: Path) -> None:
         )
     }
     assert {"running", "sleeping", "uninterruptible"} <= states
+    log = processor.query(
+        "select s.name as line from slice s join thread_track t on s.track_id = t.id join thread using (utid) "
+        "where thread.name = 'kernel log' order by s.ts"
+    )
+    assert any("soft lockup" in row["line"] for row in log)
+    assert log[-1]["line"].startswith("Kernel panic") or "soft lockup" in log[-1]["line"]
     disk = processor.query("select count(*) as n, min(dur) as least from slice where category = 'disk'")
     assert disk[0]["n"] > 100
     assert disk[0]["least"] > 0
