@@ -16,8 +16,8 @@ from ksim.chance.portable import Array
 from ksim.errors import NotSolvable
 from ksim.exact.lattice import DOWN, SPLIT, UP, Lattice, coarser, fitted
 
-COARSE, FINE = 2**9, (2**13, 2**15)
-"""Lattice points: to find the step; for the answer, the larger number where the smaller leaves too much open."""
+COARSE, FINE = 2**9, (2**13, 2**15, 2**17)
+"""Lattice points: to find the step; for the answer, more of them where fewer leave too much open."""
 NEAR = 1.001
 """Ratio of two times that need not be told apart when only the step of a lattice is sought."""
 NUMERIC = 1e-9

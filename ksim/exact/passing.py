@@ -97,6 +97,11 @@ class TwoClocks:
         return None
 
     @property
+    def passes(self) -> bool:
+        """Whether there is any passing time."""
+        return bool(self.groups or self._passing)
+
+    @property
     def simple(self) -> bool:
         """Whether all counted outages follow one dwell in one node: then they have one law between them."""
         counting = [

@@ -45,7 +45,7 @@ SAME = 1.0 / 32.0
 """The passing time T - x is inverted from the transforms at T if x is at most this part of it."""
 TOLERANCE = 1e-8
 """Largest difference of the two sums."""
-FEW = 2**12
+FEW = 2**12, 2**14
 """Lattice points where the transform has to be inverted anew at every z."""
 CHUNK = 1 << 15
 """How many numbers are worked on at once."""
@@ -78,7 +78,7 @@ class Downtime(Enclosure):
 
     @property
     def _fine(self) -> tuple[int, ...]:
-        return FINE if self._clocks.simple else (FEW,)
+        return FINE if self._clocks.simple or self._clocks.renews else FEW
 
     @cached_property
     def zero(self) -> float:
@@ -99,6 +99,8 @@ class Downtime(Enclosure):
 
     def _transform(self, jumps: Mapping[Hashable, Row], t: float) -> Complex:
         """E[z^S(t)], for the z of the jumps."""
+        if not self._clocks.passes:
+            return np.zeros((1, 1), dtype=np.complex128)  # all time is counted: no t > 0 is ever reached
         entry, renews = self.life.entry, self._clocks.renews
         if renews is not None and isinstance(renews.law, Exponential):
             (home,) = self._clocks.groups

@@ -5,7 +5,7 @@ They are enclosed, not computed to the last digit: ``half_width`` is a bound tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from ksim.errors import NotSolvable
@@ -24,28 +24,32 @@ QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 def tails(solution: Solution) -> tuple[list[tuple[str, Estimate]], list[str]]:
     """Measures, and why some of them are missing: a law that jumps just there, or cannot be inverted."""
     found: list[tuple[str, Estimate]] = []
-    missing: dict[str, str] = {}
+    notes: list[str] = []
 
-    def ask(measure: str, unit: str, scale: float, answer: Callable[[], Enclosed]) -> None:
-        try:
-            value, error = answer()
-        except NotSolvable as reason:
-            missing.setdefault(str(reason), measure)
-        else:
-            found.append((measure, estimate.enclosed(value * scale, error * scale, unit)))
+    def ask(unit: str, scale: float, questions: Mapping[str, Callable[[], Enclosed]]) -> None:
+        missing: dict[str, str] = {}
+        for measure, answer in questions.items():
+            try:
+                value, error = answer()
+            except NotSolvable as reason:
+                missing[measure] = str(reason)
+            else:
+                found.append((measure, estimate.enclosed(value * scale, error * scale, unit)))
+        if missing:
+            notes.append(f"no exact {', '.join(missing)}: {next(iter(missing.values()))}")
 
-    def ask_quantiles(measure: str, unit: str, scale: float, law: Enclosure) -> None:
-        for name, q in QUANTILES.items():
-            ask(f"{measure}_{name}", unit, scale, partial(law.quantile, q))
+    def quantiles(measure: str, law: Enclosure) -> dict[str, Callable[[], Enclosed]]:
+        return {f"{measure}_{name}": partial(law.quantile, q) for name, q in QUANTILES.items()}
 
     budgets = {group: group.rstrip("_") or None for group in GROUPS}
     for group, budget in budgets.items():
         if solution.outages(budget):
-            ask_quantiles(f"{group}outage_s", "s", 1.0, OutageLength(solution, budget))
+            length = OutageLength(solution, budget)
+            ask("s", 1.0, quantiles(f"{group}outage_s", length))
     for group, budget in budgets.items():
         year = Downtime(solution, budget)
-        ask_quantiles(f"{group}year_downtime_min", "min", 1.0 / MINUTE_S, year)
+        ask("min", 1.0 / MINUTE_S, quantiles(f"{group}year_downtime_min", year))
         if budget is None:
-            for nines, share in NINES.items():
-                ask(f"year_misses_{nines}_nines", "1", 1.0, partial(year.exceeds, share * YEAR_S))
-    return found, [f"no exact {measure}: {reason}" for reason, measure in missing.items()]
+            misses = {f"year_misses_{nines}_nines": partial(year.exceeds, s * YEAR_S) for nines, s in NINES.items()}
+            ask("1", 1.0, misses)
+    return found, notes

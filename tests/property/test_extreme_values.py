@@ -19,6 +19,7 @@ from ksim.exact.solve import Solution
 from ksim.model.compose import lifecycle, recovery_strategies
 from ksim.model.loader import Loaded, load
 from ksim.study import measures
+from ksim.study.tails import tails
 
 LAWS = st.sampled_from(
     ["0", "0 s", "1e-300 s", "1 ns", "1 s", "3 min", "1e9 y", "empirical(0 s)", "empirical(0 s, 1e9 y)",
@@ -85,11 +86,27 @@ def check(loaded: Loaded, strategy: str | None) -> None:
             solution = Solution(life)
         except NotSolvable:
             return
-        rows = measures.exact(solution, loaded.scenario.horizon) + measures.visits(solution)
+        rows = measures.exact(solution, loaded.scenario.horizon, with_tails=False) + measures.visits(solution)
     json.dumps([found.value for _, found in rows], allow_nan=False)
     values = {name: found.value for name, found in rows}
     assert 0.0 <= values["availability"] <= 1.0
     assert all(value >= 0.0 for name, value in values.items() if name != "downtime_min_in_horizon"), values
+
+
+@settings(max_examples=8)
+@given(change=changes(), strategy=st.sampled_from(sorted(recovery_strategies())))
+def test_quantiles_of_extreme_values_are_enclosed_or_refused(change: dict[str, str], strategy: str) -> None:
+    try:
+        scenario = load("vm", [f"{key}={value}" for key, value in change.items()]).scenario
+        solution = Solution(lifecycle(scenario, strategy))
+    except (ScenarioError, NotSolvable):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, notes = tails(solution)
+    json.dumps([(value.value, value.half_width) for _, value in found], allow_nan=False)
+    assert all(value.value >= 0.0 for _, value in found)
+    assert all(note.startswith("no exact ") for note in notes)
 
 
 @settings(max_examples=500)
