@@ -339,7 +339,17 @@ class Syscalls:
         yield from pager.revisit(task, pages)
 
     def _grows(self, task: Task, pages: int, ns: int) -> Generator[Any, Any, None]:
-        yield from self._faults(task, pages)
+        pager, tick_ns = self._pager, self._tick_ns
+        for point in ("handle_mm_fault", "folio_add_lru"):
+            if point in self._armed:
+                yield from self._boot.pass_by(point, task)
+        cost_ns = pages * pager.costs.minor_fault
+        if cost_ns < tick_ns and pager.populate(task.process, pages):  # as in grow(): an armed point changes nothing
+            some = min(ns, tick_ns - cost_ns)
+            ns -= some
+            yield task.cpu.faulting(task, some, cost_ns)
+        else:
+            yield from pager.touch(task, pages)
         while ns > 0 and not task.is_killed:
             some = ns if ns < self._tick_ns else self._tick_ns
             ns -= some
