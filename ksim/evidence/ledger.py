@@ -19,15 +19,23 @@ from ksim.evidence.transition import Layout, Path
 
 @dataclass(slots=True)
 class Row:
-    """One replication. Seconds of downtime by (cause, phase); the finished outages and their seconds by phase."""
+    """One replication. Seconds of downtime by (cause, phase); the finished outages and their seconds by phase.
+
+    ``earned`` is what each reward earned up to the horizon, ``at_end`` the rate at which it earns there, and
+    ``down_at_end`` says whether the service is down there.
+    """
 
     downtime: dict[tuple[str, str], float] = field(default_factory=dict)
+    up_s: float = 0.0
     degraded_s: float = 0.0
     started: dict[str, int] = field(default_factory=dict)
     finished: list[tuple[str, float]] = field(default_factory=list)
     finished_downtime: dict[tuple[str, str], float] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
     work_lost_s: float = 0.0
+    down_at_end: bool = False
+    earned: dict[str, float] = field(default_factory=dict)
+    at_end: dict[str, float] = field(default_factory=dict)
 
 
 def fold(path: Path, layout: Layout, horizon_s: float) -> Row:
@@ -55,6 +63,8 @@ def fold(path: Path, layout: Layout, horizon_s: float) -> Row:
         else:
             if degraded[node]:
                 row.degraded_s += time - since
+            else:
+                row.up_s += time - since
             if down[target]:
                 cause = layout.causes[edge]
                 row.started[cause] = row.started.get(cause, 0) + 1
@@ -66,9 +76,25 @@ def fold(path: Path, layout: Layout, horizon_s: float) -> Row:
     if down[node]:
         current[phases[node]] = current.get(phases[node], 0.0) + (horizon_s - since)
         _add(row.downtime, cause, current)
+        row.down_at_end = True
     elif degraded[node]:
         row.degraded_s += horizon_s - since
+    else:
+        row.up_s += horizon_s - since
+    for name, rates in layout.rewards.items():
+        row.earned[name], row.at_end[name] = _earned(path, layout, rates, horizon_s)
     return row
+
+
+def _earned(path: Path, layout: Layout, rates: tuple[float, ...], horizon_s: float) -> tuple[float, float]:
+    """The integral of the rates along the path up to the horizon, and the rate there."""
+    targets, rate, since = layout.target, rates[layout.entry], 0.0
+    parts = []
+    for time, edge in zip(path.times, path.edges, strict=True):
+        parts.append(rate * (time - since))
+        rate, since = rates[targets[edge]], time
+    parts.append(rate * (horizon_s - since))
+    return fsum(parts), rate
 
 
 def _add(sums: dict[tuple[str, str], float], cause: str, phases: dict[str, float]) -> None:
@@ -78,16 +104,31 @@ def _add(sums: dict[tuple[str, str], float], cause: str, phases: dict[str, float
 
 
 def columns(row: Row, budgets: Mapping[str, str]) -> dict[str, float]:
-    """The row as named numbers, seconds and counts, whose means over replications are the measures."""
-    found: dict[str, float] = {"downtime": 0.0, "degraded": row.degraded_s, "work_lost": row.work_lost_s}
+    """The row as named numbers, seconds and counts, whose means over replications are the measures.
+
+    ``struck`` is 1 where an outage began within the horizon, ``down_at_end`` where one lasts there: their means are
+    probabilities.
+    """
+    found: dict[str, float] = {
+        "downtime": 0.0,
+        "up": row.up_s,
+        "degraded": row.degraded_s,
+        "work_lost": row.work_lost_s,
+    }
     for (cause, phase), seconds in row.downtime.items():
         for name in _names(budgets[cause], cause, phase):
             found[name] = found.get(name, 0.0) + seconds
     for event, count in row.events.items():
         found[f"event:{event}"] = count
     for cause, count in row.started.items():
-        for name in ("outages", f"{budgets[cause]}_outages"):
+        for name in ("outages", f"{budgets[cause]}_outages", f"outages:cause={cause}"):
             found[name] = found.get(name, 0.0) + count
+    if row.started:
+        found["struck"] = 1.0
+    if row.down_at_end:
+        found["down_at_end"] = 1.0
+    for name, value in row.earned.items():
+        found[f"earned:{name}"], found[f"at_end:{name}"] = value, row.at_end[name]
     return found
 
 
@@ -99,6 +140,8 @@ def _names(budget: str, cause: str, phase: str) -> tuple[str, ...]:
 
 GROUPS = ("", "software_")
 """Outages are also described for software alone: one repair of hardware lasts as long as fifty panics."""
+PER_OUTAGE = ("up", "degraded")
+"""Columns that are also kept as a ratio to the outages that began: the mean time between outages, in two parts."""
 
 
 @dataclass
@@ -106,7 +149,7 @@ class Ledger:
     """Sums over replications; its size depends on the number of causes and phases, not of replications.
 
     ``means``: moments of columns. ``ratios``: moments of (seconds in finished outages, number of them), for
-    outages of software by phase, too.
+    outages of software by phase, too; and of (PER_OUTAGE, outages that began).
     ``lengths``: histograms of finished outages. ``censored``: outages cut off by the horizon.
     """
 
@@ -126,11 +169,14 @@ class Ledger:
     def add(self, row: Row) -> dict[str, float]:
         """Enters one replication; returns its columns, for paired differences."""
         self.replications += 1
-        self.censored += sum(row.started.values()) - len(row.finished)
+        began = sum(row.started.values())
+        self.censored += began - len(row.finished)
         found = columns(row, self.budgets)
         for name, value in found.items():
             if value:
                 self.means.setdefault(name, Moments()).add(value)
+        for name in PER_OUTAGE:
+            self.ratios.setdefault(f"{name} per outage", Moments()).add(found[name], began)
         for group in GROUPS:
             self._add_finished(row, group)
         for event, count in row.events.items():
@@ -173,3 +219,7 @@ class Ledger:
         """Moments of (seconds ``name``, finished outages of ``group``) over all replications."""
         found, whole = self.ratios.get(name, Moments()), self.ratios.get(f"{group}outage", Moments())
         return Moments(self.replications, found.x, found.xx, whole.y, whole.yy, found.xy)
+
+    def per_outage(self, name: str) -> Moments:
+        """Moments of (column ``name`` of PER_OUTAGE, outages that began) over all replications."""
+        return self.ratios.get(f"{name} per outage", Moments())
