@@ -3,6 +3,9 @@
 One ``Row`` per replication says where its time went; a ``Ledger`` keeps the sums over replications and no
 replication itself. An outage that the horizon cuts off is censored: its time counts as downtime, but it is
 no finished outage and enters no mean or quantile of outages.
+
+Every transition is rounded to ticks of 2^-20 s (``ksim.evidence.sums``), and from there on all is whole numbers: the
+parts add up to the horizon exactly, and no reader, order or number of workers can come to another sum.
 """
 
 from __future__ import annotations
@@ -13,120 +16,137 @@ from functools import cache
 from math import fsum
 
 from ksim.errors import InvariantViolation
-from ksim.evidence.sums import Histogram, Moments
+from ksim.evidence.sums import TICKS, Histogram, Moments, seconds, ticks
 from ksim.evidence.transition import Layout, Path
+from ksim.units import YEAR_S
 
 
 @dataclass(slots=True)
 class Row:
-    """One replication. Seconds of downtime by (cause, phase); the finished outages and their seconds by phase.
+    """One replication, in ticks: downtime by (cause, phase); the finished outages and their time by phase.
 
-    ``earned`` is what each reward earned up to the horizon, ``at_end`` the rate at which it earns there, and
-    ``down_at_end`` says whether the service is down there.
+    ``first_year``: downtime within the first year by cause, where the horizon is a year or more. ``earned`` is what each
+    reward earned up to the horizon, ``at_end`` the rate at which it earns there (ticks, too); ``down_at_end`` says
+    whether the service is down there.
     """
 
-    downtime: dict[tuple[str, str], float] = field(default_factory=dict)
-    up_s: float = 0.0
-    degraded_s: float = 0.0
+    downtime: dict[tuple[str, str], int] = field(default_factory=dict)
+    up: int = 0
+    degraded: int = 0
     started: dict[str, int] = field(default_factory=dict)
-    finished: list[tuple[str, float]] = field(default_factory=list)
-    finished_downtime: dict[tuple[str, str], float] = field(default_factory=dict)
+    finished: list[tuple[str, int]] = field(default_factory=list)
+    finished_downtime: dict[tuple[str, str], int] = field(default_factory=dict)
+    first_year: dict[str, int] | None = None
     events: dict[str, int] = field(default_factory=dict)
-    work_lost_s: float = 0.0
+    work_lost: int = 0
     down_at_end: bool = False
-    earned: dict[str, float] = field(default_factory=dict)
-    at_end: dict[str, float] = field(default_factory=dict)
+    earned: dict[str, int] = field(default_factory=dict)
+    at_end: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def down_s(self) -> float:
+        """All downtime, in seconds."""
+        return seconds(sum(self.downtime.values()))
+
+    @property
+    def outages_s(self) -> list[float]:
+        """Lengths of the finished outages, in seconds."""
+        return [seconds(length) for _, length in self.finished]
+
+
+YEAR = ticks(YEAR_S)
 
 
 def fold(path: Path, layout: Layout, horizon_s: float) -> Row:
     """The row of one replication. Raises InvariantViolation where the path does not tile [0, horizon]."""
-    row = Row()
-    down, phases, degraded, events = layout.down, layout.phases, layout.degraded, layout.events
+    row = Row(first_year={} if horizon_s >= YEAR_S else None)
+    down, degraded, events = layout.down, layout.degraded, layout.events
     sources, targets, lost = layout.source, layout.target, layout.work_lost_s
-    node, since, cause = layout.entry, 0.0, ""
-    current: dict[str, float] = {}
+    node, since, since_s, cause = layout.entry, 0, 0.0, ""
+    current: dict[str, int] = {}
     for time, edge in zip(path.times, path.edges, strict=True):
-        if sources[edge] != node or not since <= time <= horizon_s:
+        if sources[edge] != node or not since_s <= time <= horizon_s:
             raise InvariantViolation(
                 f"transition at {time!r} s leaves {layout.names[sources[edge]]}, but the host is at "
-                f"{layout.names[node]} since {since!r} s and the horizon is {horizon_s!r} s"
+                f"{layout.names[node]} since {since_s!r} s and the horizon is {horizon_s!r} s"
             )
-        target = targets[edge]
+        target, now = targets[edge], round(time * TICKS)
         if down[node]:
-            phase = phases[node]
-            current[phase] = current.get(phase, 0.0) + (time - since)
+            _is_down(row, cause, layout.phases[node], since, now, current)
             if not down[target]:
                 _add(row.downtime, cause, current)
                 _add(row.finished_downtime, cause, current)
-                row.finished.append((cause, fsum(current.values())))
+                row.finished.append((cause, sum(current.values())))
                 current = {}
         else:
             if degraded[node]:
-                row.degraded_s += time - since
+                row.degraded += now - since
             else:
-                row.up_s += time - since
+                row.up += now - since
             if down[target]:
                 cause = layout.causes[edge]
                 row.started[cause] = row.started.get(cause, 0) + 1
         if events[target]:
             row.events[events[target]] = row.events.get(events[target], 0) + 1
         if lost[target]:
-            row.work_lost_s += lost[target]
-        node, since = target, time
+            row.work_lost += ticks(lost[target])
+        node, since, since_s = target, now, time
+    end = ticks(horizon_s)
     if down[node]:
-        current[phases[node]] = current.get(phases[node], 0.0) + (horizon_s - since)
+        _is_down(row, cause, layout.phases[node], since, end, current)
         _add(row.downtime, cause, current)
         row.down_at_end = True
     elif degraded[node]:
-        row.degraded_s += horizon_s - since
+        row.degraded += end - since
     else:
-        row.up_s += horizon_s - since
+        row.up += end - since
     for name, rates in layout.rewards.items():
         row.earned[name], row.at_end[name] = _earned(path, layout, rates, horizon_s)
     return row
 
 
-def _earned(path: Path, layout: Layout, rates: tuple[float, ...], horizon_s: float) -> tuple[float, float]:
-    """The integral of the rates along the path up to the horizon, and the rate there."""
+def _earned(path: Path, layout: Layout, rates: tuple[float, ...], horizon_s: float) -> tuple[int, int]:
+    """The integral of the rates along the path up to the horizon, and the rate there, each rounded to ticks once."""
     targets, rate, since = layout.target, rates[layout.entry], 0.0
     parts = []
     for time, edge in zip(path.times, path.edges, strict=True):
         parts.append(rate * (time - since))
         rate, since = rates[targets[edge]], time
     parts.append(rate * (horizon_s - since))
-    return fsum(parts), rate
+    return ticks(fsum(parts)), ticks(rate)
 
 
-def _add(sums: dict[tuple[str, str], float], cause: str, phases: dict[str, float]) -> None:
-    for phase, seconds in phases.items():
+def _is_down(row: Row, cause: str, phase: str, since: int, now: int, current: dict[str, int]) -> None:
+    current[phase] = current.get(phase, 0) + now - since
+    if since < YEAR and row.first_year is not None:
+        row.first_year[cause] = row.first_year.get(cause, 0) + min(now, YEAR) - since
+
+
+def _add(sums: dict[tuple[str, str], int], cause: str, phases: dict[str, int]) -> None:
+    for phase, spent in phases.items():
         key = (cause, phase)
-        sums[key] = sums.get(key, 0.0) + seconds
+        sums[key] = sums.get(key, 0) + spent
 
 
-def columns(row: Row, budgets: Mapping[str, str]) -> dict[str, float]:
-    """The row as named numbers, seconds and counts, whose means over replications are the measures.
+def columns(row: Row, budgets: Mapping[str, str]) -> dict[str, int]:
+    """The row as named numbers in ticks (counts, too), whose means over replications are the measures.
 
     ``struck`` is 1 where an outage began within the horizon, ``down_at_end`` where one lasts there: their means are
     probabilities.
     """
-    found: dict[str, float] = {
-        "downtime": 0.0,
-        "up": row.up_s,
-        "degraded": row.degraded_s,
-        "work_lost": row.work_lost_s,
-    }
-    for (cause, phase), seconds in row.downtime.items():
+    found: dict[str, int] = {"downtime": 0, "up": row.up, "degraded": row.degraded, "work_lost": row.work_lost}
+    for (cause, phase), spent in row.downtime.items():
         for name in _names(budgets[cause], cause, phase):
-            found[name] = found.get(name, 0.0) + seconds
+            found[name] = found.get(name, 0) + spent
     for event, count in row.events.items():
-        found[f"event:{event}"] = count
+        found[f"event:{event}"] = count * TICKS
     for cause, count in row.started.items():
         for name in ("outages", f"{budgets[cause]}_outages", f"outages:cause={cause}"):
-            found[name] = found.get(name, 0.0) + count
+            found[name] = found.get(name, 0) + count * TICKS
     if row.started:
-        found["struck"] = 1.0
+        found["struck"] = TICKS
     if row.down_at_end:
-        found["down_at_end"] = 1.0
+        found["down_at_end"] = TICKS
     for name, value in row.earned.items():
         found[f"earned:{name}"], found[f"at_end:{name}"] = value, row.at_end[name]
     return found
@@ -144,13 +164,19 @@ PER_OUTAGE = ("up", "degraded")
 """Columns that are also kept as a ratio to the outages that began: the mean time between outages, in two parts."""
 
 
+NINES = {"five": 1e-5, "four": 1e-4, "three": 1e-3}
+"""Shares of a year that a host of so many nines may be down."""
+LIMITS = {nines: ticks(share * YEAR_S) for nines, share in NINES.items()}
+
+
 @dataclass
 class Ledger:
     """Sums over replications; its size depends on the number of causes and phases, not of replications.
 
     ``means``: moments of columns. ``ratios``: moments of (seconds in finished outages, number of them), for
-    outages of software by phase, too; and of (PER_OUTAGE, outages that began).
-    ``lengths``: histograms of finished outages. ``censored``: outages cut off by the horizon.
+    outages of software by phase, too; and of (PER_OUTAGE, outages that began). ``lengths``: histograms of finished outages. ``censored``: outages cut off by the
+    horizon. ``years``: histograms of the downtime in the first year, ``missed``: how many of these years had more than
+    ``LIMITS``; both stay empty where the horizon is shorter.
     """
 
     budgets: Mapping[str, str]
@@ -158,6 +184,8 @@ class Ledger:
     means: dict[str, Moments] = field(default_factory=dict)
     ratios: dict[str, Moments] = field(default_factory=dict)
     lengths: dict[str, Histogram] = field(default_factory=lambda: {group: Histogram({}) for group in GROUPS})
+    years: dict[str, Histogram] = field(default_factory=lambda: {group: Histogram({}) for group in GROUPS})
+    missed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LIMITS, 0))
     events: dict[str, int] = field(default_factory=dict)
     censored: int = 0
 
@@ -166,7 +194,7 @@ class Ledger:
             group: {cause: group in ("", f"{budget}_") for cause, budget in self.budgets.items()} for group in GROUPS
         }
 
-    def add(self, row: Row) -> dict[str, float]:
+    def add(self, row: Row) -> dict[str, int]:
         """Enters one replication; returns its columns, for paired differences."""
         self.replications += 1
         began = sum(row.started.values())
@@ -174,11 +202,13 @@ class Ledger:
         found = columns(row, self.budgets)
         for name, value in found.items():
             if value:
-                self.means.setdefault(name, Moments()).add(value)
+                self.means.setdefault(name, Moments()).add_ticks(value)
         for name in PER_OUTAGE:
-            self.ratios.setdefault(f"{name} per outage", Moments()).add(found[name], began)
+            self.ratios.setdefault(f"{name} per outage", Moments()).add_ticks(found[name], began * TICKS)
         for group in GROUPS:
             self._add_finished(row, group)
+        if row.first_year is not None:
+            self._add_year(row.first_year)
         for event, count in row.events.items():
             self.events[event] = self.events.get(event, 0) + count
         return found
@@ -189,15 +219,24 @@ class Ledger:
         if not lengths:
             return
         for length in lengths:
-            self.lengths[group].add(length)
-        self.ratios.setdefault(f"{group}outage", Moments()).add(fsum(lengths), len(lengths))
+            self.lengths[group].add(seconds(length))
+        many = len(lengths) * TICKS
+        self.ratios.setdefault(f"{group}outage", Moments()).add_ticks(sum(lengths), many)
         if group:
-            phases: dict[str, float] = {}
+            phases: dict[str, int] = {}
             for (cause, phase), spent in row.finished_downtime.items():
                 if member[cause]:
-                    phases[phase] = phases.get(phase, 0.0) + spent
+                    phases[phase] = phases.get(phase, 0) + spent
             for phase, spent in phases.items():
-                self.ratios.setdefault(f"{group}outage:phase={phase}", Moments()).add(spent, len(lengths))
+                if spent:
+                    self.ratios.setdefault(f"{group}outage:phase={phase}", Moments()).add_ticks(spent, many)
+
+    def _add_year(self, first_year: Mapping[str, int]) -> None:
+        for group, member in self._members.items():
+            self.years[group].add(seconds(sum(spent for cause, spent in first_year.items() if member[cause])))
+        whole = sum(first_year.values())
+        for nines, limit in LIMITS.items():
+            self.missed[nines] += whole > limit
 
     def merge(self, other: Ledger) -> None:
         self.replications += other.replications
@@ -207,6 +246,9 @@ class Ledger:
                 mine.setdefault(name, Moments()).merge(moments)
         for group in GROUPS:
             self.lengths[group].merge(other.lengths[group])
+            self.years[group].merge(other.years[group])
+        for nines, count in other.missed.items():
+            self.missed[nines] += count
         for event, count in other.events.items():
             self.events[event] = self.events.get(event, 0) + count
 

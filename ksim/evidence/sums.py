@@ -11,6 +11,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 TICKS = 2**20
+"""In one unit: a tick of time is about a microsecond, a count is this many ticks."""
+
+
+def ticks(x: float) -> int:
+    """The nearest whole number of ticks."""
+    return round(x * TICKS)
+
+
+def seconds(n: int) -> float:
+    """The time that ``n`` ticks are, rounded once."""
+    return n / TICKS
 
 
 @dataclass(slots=True)
@@ -25,15 +36,17 @@ class Moments:
     xy: int = 0
 
     def add(self, x: float, y: float = 0.0) -> None:
-        a = round(x * TICKS)
+        self.add_ticks(ticks(x), ticks(y) if y else 0)
+
+    def add_ticks(self, x: int, y: int = 0) -> None:
+        """The same for values that are in ticks already."""
         self.n += 1
-        self.x += a
-        self.xx += a * a
+        self.x += x
+        self.xx += x * x
         if y:
-            b = round(y * TICKS)
-            self.y += b
-            self.yy += b * b
-            self.xy += a * b
+            self.y += y
+            self.yy += y * y
+            self.xy += x * y
 
     def merge(self, other: Moments) -> None:
         self.n += other.n

@@ -83,8 +83,8 @@ def proportion(k: int, n: int, confidence: float) -> Estimate | None:
     return Estimate(p, max(middle + arm - p, p - (middle - arm)), confidence, n, "1", "simulated")
 
 
-def quantile(lengths: Histogram, q: float, unit: str, confidence: float) -> Estimate | None:
-    """The q-quantile by order statistics; no half-width where n is too small for the upper or lower limit."""
+def quantile(lengths: Histogram, q: float, unit: str, confidence: float, scale: float = 1.0) -> Estimate | None:
+    """The q-quantile, times ``scale``, by order statistics; no half-width where n is too small for a limit."""
     n = lengths.n
     if n == 0:
         return None
@@ -92,8 +92,8 @@ def quantile(lengths: Histogram, q: float, unit: str, confidence: float) -> Esti
     low, high = _ranks(n, q, confidence)
     half = None
     if low >= 1 and high <= n:
-        half = max(lengths.order_statistic(high) - value, value - lengths.order_statistic(low))
-    return Estimate(value, half, confidence, n, unit, "simulated")
+        half = scale * max(lengths.order_statistic(high) - value, value - lengths.order_statistic(low))
+    return Estimate(scale * value, half, confidence, n, unit, "simulated")
 
 
 def _ranks(n: int, q: float, confidence: float) -> tuple[int, int]:

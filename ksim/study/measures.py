@@ -20,7 +20,7 @@ QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
 def simulated(ledger: Ledger, horizon_s: float, confidence: float) -> list[Measure]:
-    """The measures of one simulated design point."""
+    """The measures of one simulated design point; ``year_...``: the first year of a host that starts up at time 0."""
     return [(name, found) for name, found in _simulated(ledger, horizon_s, confidence) if found is not None]
 
 
@@ -45,6 +45,12 @@ def _simulated(ledger: Ledger, horizon_s: float, confidence: float) -> Iterator[
         yield f"{group}outage_s_mean", estimate.ratio(ledger.ratio(f"{group}outage", group), "s", confidence)
         for name, q in QUANTILES.items():
             yield f"{group}outage_s_{name}", estimate.quantile(ledger.lengths[group], q, "s", confidence)
+    for group in GROUPS:
+        for name, q in QUANTILES.items():
+            found = estimate.quantile(ledger.years[group], q, "min", confidence, 1.0 / MINUTE_S)
+            yield f"{group}year_downtime_min_{name}", found
+    for nines, count in ledger.missed.items():
+        yield f"year_misses_{nines}_nines", estimate.proportion(count, ledger.years[""].n, confidence)
     captured, panics = ledger.events.get("vmcore", 0), ledger.events.get("panic", 0)
     yield "vmcore_captured", estimate.proportion(captured, panics, confidence)
     for column in sorted(ledger.means):

@@ -68,7 +68,7 @@ class Chunker:
         for name, life in job.lifecycles.items():
             outcome.ledgers[name] = Ledger(dict(life.layout.budgets))
         for replication in range(first, first + count):
-            baseline: dict[str, float] | None = None
+            baseline: dict[str, int] | None = None
             for name, life in job.lifecycles.items():
                 path = self._walkers[name].path(replication, job.horizon_s)
                 columns = outcome.ledgers[name].add(fold(path, life.layout, job.horizon_s))
@@ -77,7 +77,7 @@ class Chunker:
                     continue
                 for column in DIFFERENCES:
                     moments = outcome.differences.setdefault((name, column), Moments())
-                    moments.add(columns.get(column, 0.0) - baseline.get(column, 0.0))
+                    moments.add_ticks(columns.get(column, 0) - baseline.get(column, 0))
         return outcome
 
 

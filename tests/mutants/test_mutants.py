@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from ksim.evidence import ledger
+from ksim.evidence.sums import seconds
 from ksim.exact.solve import Solution
 from ksim.macro.walker import Walker
 from ksim.model import compose, stages
@@ -42,9 +43,9 @@ def watched(life: Lifecycle) -> dict[str, float]:
     outages = sum(row.started.values())
     found = {f"visits {name}": count / outages for name, count in visits.items()}
     found["reinstalls"] = visits.get("reinstall", 0) / outages
-    found["outage"] = sum(length for _, length in row.finished) / len(row.finished)
+    found["outage"] = sum(row.outages_s) / len(row.finished)
     # a mean outage is blind to a short phase: the phase itself is not
-    in_application = sum(s for (_, phase), s in row.finished_downtime.items() if phase == "application")
+    in_application = seconds(sum(n for (_, phase), n in row.finished_downtime.items() if phase == "application"))
     found["application"] = in_application / len(row.finished)
     return found
 

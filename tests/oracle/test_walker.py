@@ -181,7 +181,7 @@ def test_mean_outage_and_frequent_ways(base: str, strategy: str) -> None:
     detects = 0.15 * outages.mean_s
     n = stat.mean_n(outages.sd_s, detects, FALSE_FAIL)
     walked = Walked(life, cycles=int(1.1 * n))
-    lengths = [s for _, s in fold(walked.path, life.layout, walked.horizon_s).finished[:n]]
+    lengths = fold(walked.path, life.layout, walked.horizon_s).outages_s[:n]
     assert_mean(lengths, outages.mean_s, outages.sd_s, detects=detects, false_fail=FALSE_FAIL)
     assert len(check_ways(walked)) < 0.6 * len(life.layout.source)
 
@@ -202,7 +202,7 @@ def v1_downtimes(n: int = 40_000) -> np.ndarray:
     life = lifecycle(load(str(SCENARIOS / "v1_two_state.toml")).scenario)
     walker = Walker(life, seed=7)
     rows = (fold(walker.path(r, YEAR_S), life.layout, YEAR_S) for r in range(n))
-    return np.array([math.fsum(row.downtime.values()) for row in rows]) / MINUTE_S
+    return np.array([row.down_s for row in rows]) / MINUTE_S
 
 
 def test_v1_years_without_downtime() -> None:
@@ -239,6 +239,6 @@ def test_v2_mean_downtime() -> None:
     life = lifecycle(load(str(SCENARIOS / "v2_alternating_renewal.toml")).scenario)
     found, horizon_s, walker = Solution(life), 10 * YEAR_S, Walker(life, seed=7)
     rows = [fold(walker.path(r, horizon_s), life.layout, horizon_s) for r in range(8000)]
-    down = [math.fsum(row.downtime.values()) for row in rows]
+    down = [row.down_s for row in rows]
     sd = math.sqrt(found.downtime_variance_rate * horizon_s)
     assert_mean(down, found.downtime_s(horizon_s), sd, detects=0.06 * found.downtime_s(horizon_s))

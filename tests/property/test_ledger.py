@@ -8,7 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ksim.errors import InvariantViolation
-from ksim.evidence.ledger import Ledger, columns, fold
+from ksim.evidence import ledger
+from ksim.evidence.ledger import YEAR, Ledger, Row, columns, fold
+from ksim.evidence.sums import TICKS, seconds, ticks
 from ksim.evidence.transition import Path
 from ksim.macro.walker import Walker
 from ksim.model.lifecycle import Lifecycle
@@ -19,19 +21,20 @@ FEWER = settings(max_examples=50)
 
 
 class Retold:
-    """A path folded the slow way: one interval at a time, from the names in its transitions."""
+    """A path folded the slow way: one interval at a time, from the names in its transitions. Times in ticks."""
 
-    def __init__(self, life: Lifecycle, path: Path, horizon_s: float) -> None:
+    def __init__(self, life: Lifecycle, path: Path, horizon_s: float, year: int = YEAR) -> None:
         self.service = Counter[str]()
-        self.outages: list[tuple[str, float]] = []
-        self.censored = 0
-        node, since, cause, length = life.entry, 0.0, "", None
-        steps = [(t.time_s, t.target, t.cause) for t in path.transitions(life.layout)]
-        for time, target, way_cause in [*steps, (horizon_s, None, "")]:
+        self.outages: list[tuple[str, int]] = []
+        self.censored = self.first_year = 0
+        node, since, cause, length = life.entry, 0, "", None
+        steps = [(ticks(t.time_s), t.target, t.cause) for t in path.transitions(life.layout)]
+        for time, target, way_cause in [*steps, (ticks(horizon_s), None, "")]:
             service = life[node].service.value
             self.service[service] += time - since
             if service == "down":
-                length = (length or 0.0) + time - since
+                length = (length or 0) + time - since
+                self.first_year += max(0, min(time, year) - min(since, year))
             if target is None:
                 self.censored = int(length is not None)
                 break
@@ -40,7 +43,7 @@ class Retold:
                 self.outages.append((cause, length))
                 length = None
             elif service != "down" and after == "down":
-                cause, length = way_cause, 0.0
+                cause, length = way_cause, 0
             node, since = target, time
 
 
@@ -49,10 +52,10 @@ class Retold:
 def test_intervals_tile_the_horizon(life: Lifecycle, seed: int, horizon_s: float) -> None:
     path = Walker(life, seed).path(0, horizon_s)
     row, retold = fold(path, life.layout, horizon_s), Retold(life, path, horizon_s)
-    down = math.fsum(row.downtime.values())
-    assert math.isclose(down, retold.service["down"], rel_tol=1e-9, abs_tol=1e-9)
-    assert math.isclose(row.degraded_s, retold.service["degraded"], rel_tol=1e-9, abs_tol=1e-9)
-    assert math.isclose(down + row.degraded_s + retold.service["up"], horizon_s, rel_tol=1e-9)
+    assert sum(row.downtime.values()) == retold.service["down"]
+    assert row.degraded == retold.service["degraded"]
+    assert retold.service.total() == ticks(horizon_s)
+    assert row.down_s == seconds(retold.service["down"])
 
 
 @FEWER
@@ -60,12 +63,11 @@ def test_intervals_tile_the_horizon(life: Lifecycle, seed: int, horizon_s: float
 def test_censored_outages_are_downtime_but_never_finished(life: Lifecycle, seed: int, horizon_s: float) -> None:
     path = Walker(life, seed).path(0, horizon_s)
     row, retold = fold(path, life.layout, horizon_s), Retold(life, path, horizon_s)
-    assert [cause for cause, _ in row.finished] == [cause for cause, _ in retold.outages]
-    assert [s for _, s in row.finished] == pytest.approx([s for _, s in retold.outages], rel=1e-9, abs=1e-9)
+    assert row.finished == retold.outages
     assert sum(row.started.values()) == len(row.finished) + retold.censored
-    finished = math.fsum(row.finished_downtime.values())
-    assert math.isclose(finished, math.fsum(s for _, s in row.finished), rel_tol=1e-9, abs_tol=1e-9)
-    assert finished <= math.fsum(row.downtime.values()) + 1e-9
+    finished = sum(row.finished_downtime.values())
+    assert finished == sum(length for _, length in row.finished)
+    assert finished <= sum(row.downtime.values())
     if not retold.censored:
         assert row.finished_downtime == row.downtime
 
@@ -118,10 +120,10 @@ def test_ledgers_merge_in_any_order(life: Lifecycle, seed: int, random) -> None:
     for row in rows:
         at_once.add(row)
     for part in random.sample([rows[:1], rows[1:3], rows[3:]], 3):
-        ledger = Ledger(budgets)
+        own = Ledger(budgets)
         for row in part:
-            ledger.add(row)
-        merged.merge(ledger)
+            own.add(row)
+        merged.merge(own)
     assert merged == at_once
     assert merged.censored == sum(sum(row.started.values()) - len(row.finished) for row in rows)
     assert merged.column("downtime").n == 6
@@ -137,6 +139,32 @@ def test_columns_split_the_downtime_in_three_ways(life: Lifecycle, seed: int) ->
         names = [
             n for n in found if n.startswith(prefix) and n.endswith(suffix) and n != "downtime" and prefix + suffix
         ]
-        total = math.fsum(found[name] for name in names)
-        assert math.isclose(total, found["downtime"], rel_tol=1e-9, abs_tol=1e-9)
-    assert found.get("outages", 0.0) == sum(row.started.values())
+        assert sum(found[name] for name in names) == found["downtime"]
+    assert found.get("outages", 0) == sum(row.started.values()) * TICKS
+
+
+@FEWER
+@given(lifecycles(), SEEDS, HORIZONS, st.floats(1.0, 2000.0))
+def test_the_first_year_is_cut_out_of_the_downtime(life: Lifecycle, seed: int, horizon_s: float, year_s: float) -> None:
+    path = Walker(life, seed).path(0, horizon_s)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "YEAR_S", year_s)  # a year of graphs that live in seconds
+        patch.setattr(ledger, "YEAR", ticks(year_s))
+        row = fold(path, life.layout, horizon_s)
+    if horizon_s < year_s:
+        assert row.first_year is None
+    else:
+        assert row.first_year is not None
+        assert sum(row.first_year.values()) == Retold(life, path, horizon_s, ticks(year_s)).first_year
+        assert set(row.first_year) <= {cause for cause, _ in row.downtime}
+
+
+def test_years_are_told_apart_by_their_nines() -> None:
+    found = Ledger({"oops": "software", "board": "hardware"})
+    for oops_s, board_s in [(0.0, 0.0), (60.0, 0.0), (315.36, 0.0), (315.37, 0.0), (1.0, 3153.6), (1.0, 40_000.0)]:
+        found.add(Row(first_year={"oops": ticks(oops_s), "board": ticks(board_s)}))
+    found.add(Row())
+    assert found.missed == {"five": 3, "four": 2, "three": 1}
+    assert found.years[""].n == found.years["software_"].n == 6
+    assert found.years["software_"].order_statistic(6) == pytest.approx(315.37, rel=1 / 2048)
+    assert found.years[""].order_statistic(6) == pytest.approx(40_001.0, rel=1 / 2048)
