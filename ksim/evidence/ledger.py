@@ -25,9 +25,9 @@ from ksim.units import YEAR_S
 class Row:
     """One replication, in ticks: downtime by (cause, phase); the finished outages and their time by phase.
 
-    ``first_year``: downtime within the first year by cause, where the horizon is a year or more. ``earned`` is what each
-    reward earned up to the horizon, ``at_end`` the rate at which it earns there (ticks, too); ``down_at_end`` says
-    whether the service is down there.
+    ``first_year``: downtime within the first year by cause, where the horizon is a year or more. ``earned`` is what
+    each reward earned up to the horizon, ``at_end`` the level at which it stands there (in ticks, too: 1e-6 of its
+    unit); ``down_at_end`` says whether the service is down there.
     """
 
     downtime: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -174,9 +174,9 @@ class Ledger:
     """Sums over replications; its size depends on the number of causes and phases, not of replications.
 
     ``means``: moments of columns. ``ratios``: moments of (seconds in finished outages, number of them), for
-    outages of software by phase, too; and of (PER_OUTAGE, outages that began). ``lengths``: histograms of finished outages. ``censored``: outages cut off by the
-    horizon. ``years``: histograms of the downtime in the first year, ``missed``: how many of these years had more than
-    ``LIMITS``; both stay empty where the horizon is shorter.
+    outages of software by phase, too; and of (PER_OUTAGE, outages that began). ``lengths``: histograms of finished
+    outages. ``censored``: outages cut off by the horizon. ``years``: histograms of the downtime in the first year,
+    ``missed``: how many of these years had more than ``LIMITS``; both stay empty where the horizon is shorter.
     """
 
     budgets: Mapping[str, str]

@@ -121,6 +121,11 @@ class Solution:
         """Entries per second into nodes that count ``event``."""
         return math.fsum(v for v, e in zip(self.visits, self.layout.events, strict=True) if e == event) / self.cycle_s
 
+    def reward(self, name: str) -> float:
+        """Long-run mean of the reward ``name``, per second or as a level."""
+        rates = self.layout.rewards[name]
+        return math.fsum(v * m * r for v, m, r in zip(self.visits, self._mean, rates, strict=True)) / self.cycle_s
+
     @property
     def work_lost(self) -> float:
         """Seconds of the host's work that are thrown away, per second."""
