@@ -189,6 +189,10 @@ class Solution:
                 starts.setdefault(cause, [0.0] * len(down))[target] += self.visits[source] * way.p
         return starts
 
+    def begins(self, cause: str) -> float:
+        """Outages of one cause per second."""
+        return math.fsum(self._starts.get(cause, ())) / self.cycle_s
+
     def _causes(self, budget: str | None) -> list[str]:
         return [cause for cause in self._starts if budget in (None, self.layout.budgets[cause])]
 

@@ -4,7 +4,8 @@ Model    Poisson arrivals, exponential service in order of arrival, interrupted 
          Breakdowns strike at any time or only while the server is busy (``strikes``); a repair is exponential or, for
          ``repair_c2`` above 1, a mixture of two exponentials with balanced means of that squared coefficient of
          variation. The queue has room for ``room`` customers, and later ones are turned away: the truncation, whose
-         size the reward "full" tells (share of time with no room). "customers" is the number in the system.
+         size the reward "full" tells (share of time with no room). "customers" is the number in the system,
+         "time_in_system" the mean time of a customer by Little's law.
 Sources  Avi-Itzhak, Naor, Operations Research 11, 1963; Mitrany, Avi-Itzhak, Operations Research 16, 1968; Gaver, "A
          waiting line with interrupted service, including priorities", J. Royal Stat. Soc. B 24, 1962.
 Solved   yes.
@@ -94,6 +95,7 @@ def build(own: Settings) -> Lifecycle:
             phase=lambda state: "repair" if state.repair else "at work",
             rewards={
                 "customers": (lambda state: float(state.customers), "1"),
+                "time_in_system": (lambda state: state.customers / own.arrivals, "s"),
                 "full": (lambda state: float(state.customers == own.room), "1"),
             },
         )

@@ -1,0 +1,223 @@
+"""Published numbers as claims: each is asked of ksim's readers, and a verdict says what came of it.
+
+A claim is a line of a CSV file: ``model, scenario, set, quantity, unit, published, within, source``. ``scenario`` and
+``set`` (overrides, separated by ";") name a member of a family, ``quantity`` is one of ``ksim.study.quantities``.
+``published`` is the number as it was printed, or empty: then the readers are only compared with each other. ``within``
+is the relative accuracy that its authors claim; empty: half a unit of the last digit.
+
+READERS are the columns: a reader that gives ledgers is one entry, and is asked by name.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+from ksim.errors import ScenarioError
+from ksim.evidence.ledger import Ledger
+from ksim.model.loader import Loaded
+from ksim.study.compare import Row, Study, row_of
+from ksim.study.estimate import Estimate, normal_quantile
+from ksim.study.pool import Progress
+from ksim.study.quantities import Member, exact_value, from_ledger, quantity
+from ksim.study.replicate import Job, replicate
+
+COLUMNS = ("model", "scenario", "set", "quantity", "unit", "published", "within", "source")
+OF_EXACT = 1e-12
+"""Relative accuracy that the exact reader itself claims."""
+PUBLISHED, EXACT = "published", "exact"
+"""Methods of rows; the method of a published number goes on with its source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One line of the file; ``open`` is how far from ``published`` the number that was rounded to it may be."""
+
+    model: str
+    scenario: str
+    overrides: tuple[str, ...]
+    quantity: str
+    unit: str
+    published: float | None
+    open: float
+    source: str
+
+
+def claims_of(path: Path) -> list[Claim]:
+    """The claims of a file. Raises ScenarioError, with file and line, for one that asks for nothing known."""
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = csv.DictReader(file)
+        if tuple(lines.fieldnames or ()) != COLUMNS:
+            raise ScenarioError(f"{path}:1: expected the columns {', '.join(COLUMNS)}")
+        return [_claim(line, f"{path}:{number}: ") for number, line in enumerate(lines, 2)]
+
+
+def _claim(line: Mapping[str, str], where: str) -> Claim:
+    try:
+        quantity(line["quantity"])
+        published = float(line["published"]) if line["published"] else None
+        relative = float(line["within"]) if line["within"] else None
+    except ValueError as error:
+        raise ScenarioError(f"{where}{error}") from None
+    if published is None:
+        left_open = 0.0
+    else:
+        left_open = _half_a_digit(line["published"]) if relative is None else relative * abs(published)
+    sets = tuple(text.strip() for text in line["set"].split(";") if text.strip())
+    return Claim(
+        line["model"], line["scenario"], sets, line["quantity"], line["unit"], published, left_open, line["source"]
+    )
+
+
+def _half_a_digit(text: str) -> float:
+    mantissa, _, exponent = text.lower().partition("e")
+    decimals = len(mantissa.partition(".")[2])
+    return 0.5 * 10.0 ** (int(exponent or 0) - decimals)
+
+
+def members_of(claims: Iterable[Claim]) -> dict[tuple[str, str, tuple[str, ...]], list[Claim]]:
+    """The claims by (model, scenario, overrides): one member of a family each, in the order of the file."""
+    found: dict[tuple[str, str, tuple[str, ...]], list[Claim]] = {}
+    for claim in claims:
+        found.setdefault((claim.model, claim.scenario, claim.overrides), []).append(claim)
+    return found
+
+
+# ---------------------------------------------------------------- readers
+
+
+def simulated(member: Member, workers: int | None, progress: Progress | None) -> Ledger:
+    """The ledger of the simulated reader."""
+    scenario = member.loaded.scenario
+    job = Job({"": member.life}, scenario.seed, scenario.horizon, scenario.replications)
+    return replicate(job, workers, progress).ledgers[""]
+
+
+READERS: dict[str, Callable[[Member, int | None, Progress | None], Ledger]] = {"simulated": simulated}
+"""Readers that give a ledger, by the method that their rows name."""
+
+
+def ask(
+    claims: Sequence[Claim], variants: Mapping[str, Loaded], workers: int | None, progress: Progress | None
+) -> Study:
+    """Rows of all ``claims`` about one member: published, exact, and of each of the READERS."""
+    (loaded,) = variants.values()
+    member = Member(loaded)
+    ledgers = {name: read(member, workers, progress) for name, read in READERS.items()}
+    rows: list[Row] = []
+    for claim in claims:
+        answers: list[Estimate | None] = []
+        if claim.published is not None:
+            method = f"{PUBLISHED}: {claim.source}"
+            answers.append(Estimate(claim.published, claim.open, 1.0, 0, claim.unit, method))
+        answers.append(exact_value(member, claim.quantity, claim.unit))
+        answers += [from_ledger(ledger, member, claim.quantity, claim.unit, name) for name, ledger in ledgers.items()]
+        rows += [row_of(loaded, claim.model, claim.quantity, answer) for answer in answers if answer is not None]
+    return Study(rows, {}, [])
+
+
+# ---------------------------------------------------------------- verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the readers say to one claim. ``difference``: of exact to published, relative; ``scores``: of each reader
+    against exact, in standard errors, where it has enough data."""
+
+    model: str
+    member: str
+    quantity: str
+    unit: str
+    published: Row | None
+    exact: Row | None
+    others: Mapping[str, Row]
+    difference: float | None
+    scores: Mapping[str, float]
+
+    @property
+    def is_last_digit(self) -> bool:
+        """Whether exact is one unit of the last digit away, as a number that was cut off instead of rounded may be."""
+        if self.published is None or self.exact is None:
+            return False
+        apart = abs(float(self.exact["estimate"]) - float(self.published["estimate"]))
+        return apart <= 3.0 * float(self.published["half_width"])
+
+    @property
+    def is_reproduced(self) -> bool | None:
+        """Whether exact rounds to what was published; None where one of them is missing."""
+        if self.published is None or self.exact is None:
+            return None
+        value = float(self.published["estimate"])
+        apart = abs(float(self.exact["estimate"]) - value)
+        allowed = self.published["half_width"] * (1.0 + 1e-9) + self.exact["half_width"] + OF_EXACT * abs(value)
+        return apart <= float(allowed)
+
+    def verdict(self, limit: float) -> str:
+        """In words; ``limit`` is the largest score that counts as agreement."""
+        agree = all(abs(score) <= limit for score in self.scores.values())
+        if not agree:
+            return "READERS DISAGREE"
+        if self.is_reproduced is None:
+            return "readers agree" if self.scores else "no comparison"
+        if self.is_reproduced:
+            return "reproduced"
+        return "last digit" if self.is_last_digit else "differs"
+
+
+ENOUGH = 10.0
+"""Smallest expected number of hits, and of misses, at which a share is compared by its standard error."""
+FALSE_ALARM = 1e-3
+"""P(any score of all claims beyond the limit), if all readers are right."""
+
+
+def score_limit(findings: Sequence[Finding]) -> float:
+    """Largest score of an agreement: FALSE_ALARM split evenly over all scores."""
+    many = sum(len(found.scores) for found in findings)
+    return NormalDist().inv_cdf(1.0 - FALSE_ALARM / (2 * max(1, many)))
+
+
+def findings_of(rows: Iterable[Row], member: Callable[[Row], str]) -> list[Finding]:
+    """One finding for each claim behind the rows, in their order; ``member`` names the member that a row is about."""
+    groups: dict[tuple[str, str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["strategy"], row["scenario"], member(row), row["measure"]), []).append(row)
+    return [_finding(model, name, measure, own) for (model, _, name, measure), own in groups.items()]
+
+
+def _finding(model: str, member: str, measure: str, rows: Sequence[Row]) -> Finding:
+    published = exact = None
+    others: dict[str, Row] = {}
+    for row in rows:
+        if row["method"].startswith(PUBLISHED):
+            published = row
+        elif row["method"] == EXACT:
+            exact = row
+        else:
+            others[row["method"]] = row
+    difference = None
+    if published is not None and exact is not None and published["estimate"]:
+        difference = exact["estimate"] / published["estimate"] - 1.0
+    scores = {}
+    for name, row in others.items():
+        found = None if exact is None else _score(measure, row, exact)
+        if found is not None:
+            scores[name] = found
+    return Finding(model, member, measure, rows[0]["unit"], published, exact, others, difference, scores)
+
+
+def _score(measure: str, row: Mapping[str, Any], exact: Mapping[str, Any]) -> float | None:
+    """Standard normal if both readers are right; None where there is too little data to say."""
+    apart = row["estimate"] - exact["estimate"]
+    if quantity(measure)[0].is_probability:
+        p, n = exact["estimate"], row["n"]
+        if not min(n * p, n * (1.0 - p)) >= ENOUGH:
+            return None
+        return float(apart / math.sqrt(p * (1.0 - p) / n))
+    if not row["half_width"]:
+        return None
+    return float(apart * normal_quantile(row["confidence"]) / row["half_width"])
