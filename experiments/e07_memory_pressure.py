@@ -101,7 +101,7 @@ def finds(rows: Sequence[Row]) -> list[str]:
         own = Lookup(row for row in rows if (row["workload"], row["RAM"], row["leak MiB/s"]) == key)
 
         def of(name: str, measure: str, own: Lookup = own) -> float:
-            row = own.simulated(name, measure)
+            row = own.sampled(name, measure)
             return float("nan") if row is None else float(row["estimate"])
 
         hit += [f"{name} ({workload}, {leak} MiB/s)" for name in VARIANTS if of(name, "service_killed") > 0.0]
@@ -122,7 +122,7 @@ def finds(rows: Sequence[Row]) -> list[str]:
 
 
 def _half(own: Lookup, name: str) -> float:
-    row = own.simulated(name, "downtime_min_per_year")
+    row = own.sampled(name, "downtime_min_per_year")
     return 0.0 if row is None else float(row["half_width"] or 0.0)
 
 

@@ -41,7 +41,7 @@ def finds(rows: Sequence[Row]) -> list[str]:
     found = {name: Lookup(row for row in rows if row["workload"] == name) for name in WORKLOADS}
 
     def of(name: str, measure: str) -> float:
-        row = found[name].simulated("rack-server", measure)
+        row = found[name].sampled("rack-server", measure)
         return 0.0 if row is None else float(row["estimate"])
 
     kept = {name: of(name, "pages_kernel") for name in WORKLOADS}

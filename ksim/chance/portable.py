@@ -109,13 +109,15 @@ def normal_survival(x: Array) -> Array:
     x = np.asarray(x, dtype=np.float64)
     a = np.minimum(np.abs(x), 40.0)
     density = exp(-0.5 * a * a) * 0.3989422804014327
-    total = term = inner = np.minimum(a, 2.5)
+    near = a < 2.5
+    total = term = inner = a[near]
     for k in range(1, 40):
         term = term * (inner * inner) / (2 * k + 1)
         total = total + term
-    outer = np.maximum(a, 2.5)
-    fraction = outer
+    fraction = outer = a[~near]
     for k in range(100, 0, -1):
         fraction = outer + k / fraction
-    upper = np.where(a < 2.5, 0.5 - density * total, density / fraction)
+    upper = np.empty_like(a)
+    upper[near] = 0.5 - density[near] * total
+    upper[~near] = density[~near] / fraction
     return np.where(x >= 0.0, upper, 1.0 - upper)

@@ -26,6 +26,7 @@ from ksim.errors import KsimError
 if TYPE_CHECKING:
     from ksim.model.loader import Loaded
     from ksim.study.compare import Study
+    from ksim.study.engine import Engine
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,22 +60,34 @@ def scenario_options(command: F) -> F:
 workers_option = click.option(
     "--workers", type=click.IntRange(1, 1024), help="Processes; the result is the same for any number."
 )
+engine_option = click.option(
+    "--engine", type=click.Choice(["auto", "simulated", "compiled", "exact"]), default="auto", show_default=True,
+    help="Who answers: exact solves; simulated (SimPy) and compiled (machine code) sample the same paths and show the "
+    "exact values beside; auto is exact where there is an exact value, else compiled.",
+)  # fmt: skip
 out_option = click.option("--out", type=click.Path(path_type=Path), help="Directory for the results.")
 
 
 @cli.command(epilog=FILE_HELP)
 @scenario_options
+@engine_option
 @workers_option
 @out_option
 def run(
-    file: str, overrides: tuple[str, ...], seed: int | None, as_json: bool, workers: int | None, out: Path | None
+    file: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    as_json: bool,
+    engine: Engine,
+    workers: int | None,
+    out: Path | None,
 ) -> None:
-    """Simulate a scenario under its own settings, with the exact values beside."""
+    """Downtime of a scenario under its own settings: by cause and phase, per outage, per year."""
     from ksim.study import compare as study
 
     loaded = _load(file, overrides, seed)
     with Progress() as progress:
-        found = study.run(loaded, workers=workers, progress=progress)
+        found = study.run(loaded, engine=engine, workers=workers, progress=progress)
     _show_measures(loaded, found, as_json)
     if out is not None:
         _store(out, loaded, found, _quiet=as_json)
@@ -104,6 +117,7 @@ def solve(file: str, overrides: tuple[str, ...], seed: int | None, as_json: bool
     "--variant", "variants", multiple=True, metavar="'KEY=VALUE; ...'",
     help="Settings to compare in place of strategies; repeat. The first is the baseline.",
 )  # fmt: skip
+@engine_option
 @workers_option
 @out_option
 def compare(
@@ -113,6 +127,7 @@ def compare(
     as_json: bool,
     strategies: tuple[str, ...],
     variants: tuple[str, ...],
+    engine: Engine,
     workers: int | None,
     out: Path | None,
 ) -> None:
@@ -131,9 +146,10 @@ def compare(
             alternatives = {text: _load(file, (*overrides, *_settings(text)), seed) for text in variants}
             if len(alternatives) < len(variants):
                 raise click.UsageError("--variant: the same settings twice")
-            found = study.compare_variants(alternatives, workers=workers, progress=progress)
+            found = study.compare_variants(alternatives, engine=engine, workers=workers, progress=progress)
         else:
-            found = study.compare(loaded, strategies or study.COMPARED, workers=workers, progress=progress)
+            names = strategies or study.COMPARED
+            found = study.compare(loaded, names, engine=engine, workers=workers, progress=progress)
     if as_json:
         _print_json(loaded, found)
     else:

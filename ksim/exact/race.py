@@ -25,6 +25,10 @@ from ksim.errors import NotSolvable
 TOLERANCE = 1e-9
 """How far the winning probabilities may be from 1 in sum before the race counts as not solved."""
 
+STEP = 1.0 / 24.0
+REACH = 3.6
+"""Step and reach of the tanh-sinh quadrature, in its own variable."""
+
 Moments = tuple[float, float, float]
 
 
@@ -66,24 +70,33 @@ def race(laws: Sequence[Law], where: str = "race") -> list[Way]:
 
 
 def _wins(laws: Sequence[Law], i: int) -> Moments:
+    times, weights = winning(laws, i)
+    return (
+        math.fsum(weights.tolist()),
+        math.fsum((weights * times).tolist()),
+        math.fsum((weights * times * times).tolist()),
+    )
+
+
+def winning(laws: Sequence[Law], i: int, step: float = STEP) -> tuple[Array, Array]:
+    """Times and weights: the sum of weight * g(time) is E[g(T); clock i wins], by quadrature where i has no atoms.
+
+    ``step`` of the quadrature: a smaller one for a g that varies faster than the laws do.
+    """
     law = laws[i]
     if law.atoms:
         times = np.array(law.atoms)
         before = law.survival(np.nextafter(times, -np.inf))
         weights = before - law.survival(times)
     else:
-        u, weights = _nodes(_breaks(laws, i))
+        u, weights = _nodes(_breaks(laws, i), step)
         times = law.quantile(u)
     for j, other in enumerate(laws):
         if j != i:
             # an earlier clock also wins the tie; a later one must ring strictly before
             at = times if j < i else np.nextafter(times, -np.inf)
             weights = weights * other.survival(at)
-    return (
-        math.fsum(weights.tolist()),
-        math.fsum((weights * times).tolist()),
-        math.fsum((weights * times * times).tolist()),
-    )
+    return times, weights
 
 
 def _breaks(laws: Sequence[Law], i: int) -> list[float]:
@@ -101,18 +114,14 @@ def _breaks(laws: Sequence[Law], i: int) -> list[float]:
     return sorted(inside)
 
 
-STEP = 1.0 / 24.0
-REACH = 3.6
-
-
-def _nodes(breaks: Sequence[float]) -> tuple[Array, Array]:
+def _nodes(breaks: Sequence[float], step: float) -> tuple[Array, Array]:
     """Tanh-sinh nodes and weights over consecutive pieces of [0, 1]."""
-    t: Array = np.arange(-round(REACH / STEP), round(REACH / STEP) + 1).astype(np.float64) * STEP
+    t: Array = np.arange(-round(REACH / step), round(REACH / step) + 1).astype(np.float64) * step
     sinh = 0.5 * (exp(t) - exp(-t)) * (0.5 * math.pi)
     cosh = 0.5 * (exp(t) + exp(-t)) * (0.5 * math.pi)
     grow = exp(-2.0 * np.abs(sinh))
     near = grow / (1.0 + grow)  # distance from the nearer end, without cancellation
-    weight = STEP * cosh * 2.0 * grow / ((1.0 + grow) * (1.0 + grow))
+    weight = step * cosh * 2.0 * grow / ((1.0 + grow) * (1.0 + grow))
     nodes, weights = [], []
     for low, high in pairwise(breaks):
         width = high - low

@@ -28,13 +28,13 @@ class OutageMoments:
 
 def solvable(life: Lifecycle) -> list[str]:
     """Why the exact reader cannot answer, node by node; empty if it can."""
-    reasons, ways = [], []
+    reasons, found = [], []
     for node in life.nodes:
         try:
-            ways.append(_ways(node))
+            found.append(moments(node))
         except NotSolvable as error:
             reasons.append(str(error))
-    return reasons or _stuck(life, ways)
+    return reasons or _stuck(life, found)
 
 
 def _stuck(life: Lifecycle, ways: list[list[Way]]) -> list[str]:
@@ -56,7 +56,8 @@ def _stuck(life: Lifecycle, ways: list[list[Way]]) -> list[str]:
     ]
 
 
-def _ways(node: Node) -> list[Way]:
+def moments(node: Node) -> list[Way]:
+    """The ways out of a node, in their order. Raises NotSolvable."""
     if node.clocks:
         return race([clock.after for clock in node.clocks], f"node '{node.name}'")
     total = math.fsum(branch.p for branch in node.branches)
@@ -76,7 +77,7 @@ class Solution:
     def __init__(self, life: Lifecycle) -> None:
         self.life = life
         self.layout = life.layout
-        self._ways = [_ways(node) for node in life.nodes]
+        self._ways = [moments(node) for node in life.nodes]
         for reason in _stuck(life, self._ways):
             raise NotSolvable(reason)
         self._edges = [
@@ -195,6 +196,15 @@ class Solution:
 
     def _causes(self, budget: str | None) -> list[str]:
         return [cause for cause in self._starts if budget in (None, self.layout.budgets[cause])]
+
+    def outage_starts(self, budget: str | None = None) -> dict[str, float]:
+        """How often per cycle an outage of this budget, or of any, begins at each node."""
+        found: dict[str, list[float]] = {}
+        for cause in self._causes(budget):
+            for name, count in zip(self.layout.names, self._starts[cause], strict=True):
+                if count:
+                    found.setdefault(name, []).append(count)
+        return {name: math.fsum(counts) for name, counts in found.items()}
 
     def outages(self, budget: str | None = None) -> OutageMoments | None:
         """Outages of one budget, or all; None if there are none."""

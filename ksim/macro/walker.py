@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import Any
 
 import simpy
 from simpy.events import NORMAL
@@ -25,40 +25,27 @@ from ksim.chance.distributions import Constant, Law, Outcomes
 from ksim.chance.portable import Array
 from ksim.chance.streams import Stream
 from ksim.evidence.transition import Path
-from ksim.model.lifecycle import Lifecycle, Node
+from ksim.model.course import course
+from ksim.model.lifecycle import Lifecycle
 
 Process = Generator[simpy.Event, Any, None]
 Draw = Callable[[], Any]
-
-
-class Stop(NamedTuple):
-    """A node as the host process meets it; numbers refer to the walker's draws, sources, nodes and edges."""
-
-    branch: int | None
-    durations: tuple[int, ...]
-    targets: tuple[int, ...]
-    first_edge: int
-    clocks: tuple[int, ...]
 
 
 class Walker:
     """Walks replications of one lifecycle under one seed, ``batch`` of them with draws made together."""
 
     def __init__(self, life: Lifecycle, seed: int, batch: int = 64) -> None:
+        found = course(life)
         self._seed, self._batch = seed, batch
-        self._entry = life.index[life.entry]
-        self._numbers: dict[str, int] = {}
-        self._begin: list[Draw] = []
-        self._draws: list[Draw] = []
+        self._entry = found.entry
         self._replication = 0
+        self._draws: list[Draw] = []
+        self._begin = [self._first(number, name, law) for number, (name, law) in enumerate(found.streams)]
         self._env = simpy.Environment()
-        self._clocks = sorted({clock.name for node in life.nodes for clock in node.clocks})
-        self._sources = [Source(self._env) for _ in self._clocks]
-        self._stops: list[Stop] = []
-        edge = 0
-        for node in life.nodes:
-            self._stops.append(self._stop(life, node, edge))
-            edge += len(node.ways)
+        names = sorted({name for stop in found.stops for name in stop.clocks})
+        sources = {name: Source(self._env) for name in names}
+        self._stops = [(*stop[:4], tuple(sources[name] for name in stop.clocks)) for stop in found.stops]
 
     def path(self, replication: int, horizon_s: float) -> Path:
         """One replication from time 0 to ``horizon_s`` (excluded), as it happened. One at a time per walker."""
@@ -69,7 +56,7 @@ class Walker:
         return path
 
     def _host(self, path: Path, horizon_s: float) -> Process:
-        stops, draws, sources, env = self._stops, self._draws, self._sources, self._env
+        stops, draws, env = self._stops, self._draws, self._env
         note_time, note_edge = path.times.append, path.edges.append
         start, node, time = env.now, self._entry, 0.0
         while True:
@@ -81,7 +68,7 @@ class Walker:
                 time += first
                 if time >= horizon_s:
                     return
-                yield sources[clocks[way]].arm(max(0.0, start + time - env.now))
+                yield clocks[way].arm(max(0.0, start + time - env.now))
             else:
                 way = 0 if branch is None else draws[branch]()
                 time += draws[durations[way]]()
@@ -91,50 +78,22 @@ class Walker:
             note_edge(first_edge + way)
             node = targets[way]
 
-    def _stop(self, life: Lifecycle, node: Node, first_edge: int) -> Stop:
-        if node.clocks:
-            durations = [self._duration(f"clock {clock.name}", clock.after) for clock in node.clocks]
-        else:
-            laws = [branch.dwell for branch in node.branches]
-            # branches of one law share one stream: which of them is taken does not change the dwell
-            durations = [self._duration(f"dwell {node.draws} {laws.index(law)}", law) for law in laws]
-        branch = None
-        if len(node.branches) > 1:
-            outcomes = Outcomes.of(tuple(way.p for way in node.branches))
-            branch = self._stream(f"branch {node.draws}", outcomes.indices)
-        return Stop(
-            branch,
-            tuple(durations),
-            tuple(life.index[way.to] for way in node.ways),
-            first_edge,
-            tuple(self._clocks.index(clock.name) for clock in node.clocks),
-        )
-
-    def _duration(self, name: str, law: Law) -> int:
+    def _first(self, number: int, name: str, law: Law | Outcomes) -> Draw:
+        """What draws the first value of a stream in a replication; most replications need few of the streams."""
         if isinstance(law, Constant):
-            if name not in self._numbers:
-                self._numbers[name] = len(self._begin)
-                self._begin.append(repeat(law.value).__next__)
-            return self._numbers[name]
+            return repeat(law.value).__next__
 
         def values(u: Array) -> list[Any]:
-            found: list[Any] = law.quantile(u).tolist()
+            found: list[Any] = law.indices(u) if isinstance(law, Outcomes) else law.quantile(u).tolist()
             return found
 
-        return self._stream(name, values)
+        stream = Stream(self._seed, name, values, self._batch)
 
-    def _stream(self, name: str, transform: Callable[[Array], list[Any]]) -> int:
-        if name not in self._numbers:
-            number = self._numbers[name] = len(self._begin)
-            stream = Stream(self._seed, name, transform, self._batch)
+        def begin() -> Any:
+            draw = self._draws[number] = stream.start(self._replication).__next__
+            return draw()
 
-            def begin() -> Any:
-                """The first draw of a replication; most replications need few of the streams."""
-                draw = self._draws[number] = stream.start(self._replication).__next__
-                return draw()
-
-            self._begin.append(begin)
-        return self._numbers[name]
+        return begin
 
 
 class Alarm(simpy.Event):

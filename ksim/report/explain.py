@@ -25,9 +25,10 @@ def meaning(loaded: Loaded, study: Study) -> list[str]:
         + ", ".join(f"{show_duration(lengths[name])} with {name}" for name in ranked)
         + "."
     )
-    saved = rows.simulated(best, "software_downtime_min_per_year_difference")
+    difference = "software_downtime_min_per_year_difference"
+    saved = rows.sampled(best, difference) or rows.exact(best, difference)
     if best == baseline or saved is None:
-        other = rows.simulated(worst, "software_downtime_min_per_year_difference")
+        other = rows.sampled(worst, difference) or rows.exact(worst, difference)
         second = (
             f"No other {study.alternatives} beats {best}: {worst} costs {_change(other)} more a year"
             if other
@@ -48,7 +49,7 @@ def meaning(loaded: Loaded, study: Study) -> list[str]:
 
 
 def _change(row: Row) -> str:
-    half = "" if row["half_width"] is None else f" ± {row['half_width']:.2g}"
+    half = "" if not row["half_width"] else f" ± {row['half_width']:.2g}"
     return f"{abs(row['estimate']):.3g}{half} min"
 
 

@@ -21,14 +21,14 @@ def parameters_of(row: Row) -> dict[str, str]:
 
 
 class Lookup:
-    """Simulated and exact row of (strategy, measure, scenario); without a scenario: of the only one."""
+    """Sampled and exact row of (strategy, measure, scenario); without a scenario: of the only one."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self._found: dict[tuple[str, str, bool], Row] = {}
         for row in rows:
             self._found[row["strategy"], row["measure"], row["method"] == "exact"] = row
 
-    def simulated(self, strategy: str, measure: str) -> Row | None:
+    def sampled(self, strategy: str, measure: str) -> Row | None:
         return self._found.get((strategy, measure, False))
 
     def exact(self, strategy: str, measure: str) -> Row | None:
@@ -40,8 +40,8 @@ class Lookup:
         return math.nan if row is None else float(row["estimate"])
 
     def best(self, strategy: str, measure: str) -> Row | None:
-        """Exact where there is such a value, else simulated."""
-        return self.exact(strategy, measure) or self.simulated(strategy, measure)
+        """Exact where there is such a value, else sampled."""
+        return self.exact(strategy, measure) or self.sampled(strategy, measure)
 
     def labels(self, prefix: str) -> list[str]:
         """What stands behind ``prefix`` in measure names, each once, in order of first appearance."""

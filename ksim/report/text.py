@@ -29,14 +29,40 @@ def _half(row: Row) -> str:
     return "± ?" if row["half_width"] is None else f"± {row['half_width']:.2g}"
 
 
-def cell(simulated: Row | None, exact: Row | None) -> str:
-    """ "simulated ± half-width (exact)"."""
+def cell(sampled: Row | None, exact: Row | None) -> str:
+    """ "sampled ± half-width (exact)"."""
     parts = []
-    if simulated is not None:
-        parts.append(f"{number(simulated['estimate'])} {_half(simulated)}")
+    if sampled is not None:
+        parts.append(f"{number(sampled['estimate'])} {_half(sampled)}")
     if exact is not None:
         parts.append(f"({number(exact['estimate'])})" if parts else number(exact["estimate"]))
     return " ".join(parts) or "-"
+
+
+def legend(rows: Sequence[Row], confidence: float) -> str:
+    """What a cell of these rows shows."""
+    methods = dict.fromkeys(row["method"].partition(",")[0] for row in rows)
+    sampled = next((method for method in methods if method != "exact"), "")
+    if not sampled:
+        return "exact values"
+    interval = f"{sampled} ± half-width of the {100 * confidence:.6g} % interval"
+    both = {(row["strategy"], row["measure"], row["method"] == "exact") for row in rows}
+    beside = any((strategy, measure, not is_exact) in both for strategy, measure, is_exact in both)
+    if beside:
+        return f"{interval} (exact value)"
+    return f"exact values; with ±: {interval}" if "exact" in methods else interval
+
+
+def _sampled(row: Row | None) -> tuple[str, str]:
+    return (number(row["estimate"]), _half(row)) if row else ("-", "-")
+
+
+def _exact(row: Row | None) -> str:
+    return number(row["estimate"]) if row else "-"
+
+
+def _unit(*rows: Row | None) -> str:
+    return next((str(row["unit"]) for row in rows if row), "")
 
 
 class Printer:
@@ -92,16 +118,14 @@ def show_comparison(printer: Printer, loaded: Loaded, study: Study) -> None:
     names = list(study.lifecycles)
     printer.line(
         f"{scenario.name}: {scenario.replications} replications of {scenario.horizon / 31536000:g} y, seed "
-        f"{scenario.seed}; simulated ± half-width of the {100 * scenario.confidence:.6g} % interval (exact value)"
+        f"{scenario.seed}; {legend(study.rows, scenario.confidence)}"
     )
-    body = [[name, *(cell(rows.simulated(name, m), rows.exact(name, m)) for m in MAIN)] for name in names]
+    body = [[name, *(cell(rows.sampled(name, m), rows.exact(name, m)) for m in MAIN)] for name in names]
     kind = study.alternatives
     printer.table(f"What a {kind} costs", [kind, *MAIN.values()], body)
     differences = ("software_downtime_min_per_year_difference", "downtime_min_per_year_difference")
     if len(names) > 1:
-        body = [
-            [name, *(cell(rows.simulated(name, m), rows.exact(name, m)) for m in differences)] for name in names[1:]
-        ]
+        body = [[name, *(cell(rows.sampled(name, m), rows.exact(name, m)) for m in differences)] for name in names[1:]]
         printer.table(f"Difference from {names[0]}, same faults and draws", [kind, "software min/y", "all min/y"], body)
     prefix = "software_outage_s_mean:phase="
     phases = in_order(
@@ -110,7 +134,7 @@ def show_comparison(printer: Printer, loaded: Loaded, study: Study) -> None:
         if any((row := rows.best(name, prefix + label)) and row["estimate"] > 0.0 for name in names)
     )
     body = [
-        [phase, *(cell(rows.simulated(name, prefix + phase), rows.exact(name, prefix + phase)) for name in names)]
+        [phase, *(cell(rows.sampled(name, prefix + phase), rows.exact(name, prefix + phase)) for name in names)]
         for phase in phases
     ]
     printer.table("Mean seconds of a software outage, by phase", ["phase", *names], body)
@@ -156,11 +180,11 @@ def show_points(printer: Printer, rows: Sequence[Row], shows: Mapping[str, str])
     for values, own in groups.items():
         found = Lookup(own)
         for name in alternatives:
-            cells = [cell(found.simulated(name, measure), found.exact(name, measure)) for measure in shows]
+            cells = [cell(found.sampled(name, measure), found.exact(name, measure)) for measure in shows]
             body.append([*values, *([name] if len(alternatives) > 1 else []), *cells])
     head = [*parameters_of(rows[0]), *(["variant"] if len(alternatives) > 1 else []), *shows.values()]
     confidence = next((row["confidence"] for row in rows if row["method"] != "exact"), 1.0)
-    printer.table(f"simulated ± half-width of the {100 * confidence:.6g} % interval (exact value)", head, body)
+    printer.table(legend(rows, confidence), head, body)
 
 
 def show_measures(printer: Printer, loaded: Loaded, study: Study) -> None:
@@ -168,24 +192,23 @@ def show_measures(printer: Printer, loaded: Loaded, study: Study) -> None:
     rows = Lookup(study.rows)
     for name in study.lifecycles:
         measures = [row["measure"] for row in study.rows if row["strategy"] == name]
-        body = []
-        for measure in dict.fromkeys(measures):
-            simulated, exact = rows.simulated(name, measure), rows.exact(name, measure)
-            unit = (simulated or exact or {"unit": ""})["unit"]
-            body.append(
-                [
-                    measure,
-                    number(simulated["estimate"]) if simulated else "-",
-                    _half(simulated) if simulated else "-",
-                    number(exact["estimate"]) if exact else "-",
-                    unit,
-                ]
-            )
+        found = {m: (rows.sampled(name, m), rows.exact(name, m)) for m in dict.fromkeys(measures)}
+        method = next((row["method"] for row, _ in found.values() if row), "")
         title = f"{loaded.scenario.name}, strategy {name}"
-        if any(row[1] != "-" for row in body):
-            printer.table(title, ["measure", "simulated", "half-width", "exact", "unit"], body)
+        if not method:
+            exact = [[m, number(row["estimate"]), row["unit"]] for m, (_, row) in found.items() if row]
+            printer.table(title, ["measure", "exact", "unit"], exact)
+        elif any(sampled and exact for sampled, exact in found.values()):
+            both = [
+                [m, *_sampled(sampled), _exact(exact), _unit(sampled, exact)] for m, (sampled, exact) in found.items()
+            ]
+            printer.table(title, ["measure", method, "half-width", "exact", "unit"], both)
         else:
-            printer.table(title, ["measure", "exact", "unit"], [[row[0], row[3], row[4]] for row in body])
+            each = [
+                [m, *(_sampled(sampled) if sampled else (_exact(exact), "")), _unit(sampled, exact)]
+                for m, (sampled, exact) in found.items()
+            ]
+            printer.table(title, ["measure", "value", f"exact, or {method} ±", "unit"], each)
     show_remarks(printer, loaded, study)
 
 

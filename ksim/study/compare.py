@@ -1,7 +1,7 @@
 """The studies behind ``ksim run``, ``solve`` and ``compare``: scenario in, rows out.
 
 A row is ``scenario, strategy, baseline, measure, unit, estimate, half_width, confidence, n, method``; rows come
-in the order of the strategies, simulated before exact. ``baseline`` is empty but for differences. Where variants
+in the order of the strategies, sampled before exact. ``baseline`` is empty but for differences. Where variants
 of a scenario are compared, ``strategy`` holds the name of the variant.
 """
 
@@ -19,9 +19,10 @@ from ksim.model.idle import idle_settings
 from ksim.model.lifecycle import Lifecycle
 from ksim.model.loader import Loaded
 from ksim.study import estimate, measures
+from ksim.study.engine import Engine, best, reader_of
 from ksim.study.estimate import Estimate
 from ksim.study.pool import Progress
-from ksim.study.replicate import Job, Outcome, replicate
+from ksim.study.replicate import Job, Outcome, Reader, replicate
 from ksim.units import MINUTE_S, YEAR_S
 
 COMPARED = ("full_reboot", "kdump", "kdump_kexec", "kexec_reboot")
@@ -40,15 +41,18 @@ class Study:
     alternatives: Literal["strategy", "variant"] = "strategy"
 
 
-def run(loaded: Loaded, *, workers: int | None = 1, progress: Progress | None = None) -> Study:
-    """Simulates the scenario under its own strategy, with the exact values beside."""
-    return _study(loaded, _own(loaded), workers, progress, _idle(loaded, (None,)))
+def run(
+    loaded: Loaded, *, engine: Engine = "simulated", workers: int | None = 1, progress: Progress | None = None
+) -> Study:
+    """The scenario under its own strategy; see ``ksim.study.engine`` for who answers."""
+    return _study(loaded, _own(loaded), engine, workers, progress, _idle(loaded, (None,)))
 
 
 def compare(
     loaded: Loaded,
     strategies: Sequence[str] = COMPARED,
     *,
+    engine: Engine = "simulated",
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -60,11 +64,16 @@ def compare(
         if list(strategies).count(name) > 1:
             raise ScenarioError(f"strategy '{name}' is named twice")
     notes = _idle(loaded, strategies)
-    return _study(loaded, {name: lifecycle(loaded.scenario, name) for name in strategies}, workers, progress, notes)
+    lifecycles = {name: lifecycle(loaded.scenario, name) for name in strategies}
+    return _study(loaded, lifecycles, engine, workers, progress, notes)
 
 
 def compare_variants(
-    variants: Mapping[str, Loaded], *, workers: int | None = 1, progress: Progress | None = None
+    variants: Mapping[str, Loaded],
+    *,
+    engine: Engine = "simulated",
+    workers: int | None = 1,
+    progress: Progress | None = None,
 ) -> Study:
     """Simulates variants of one scenario, each under its own strategy, on the same faults and draws.
 
@@ -78,7 +87,7 @@ def compare_variants(
                 raise ScenarioError(f"variant '{name}' has another {key}: variants are compared on the same draws")
     lifecycles = {name: lifecycle(other.scenario) for name, other in variants.items()}
     notes = [f"{name}: {note}" for name, other in variants.items() for note in _idle(other, (None,))]
-    return replace(_study(loaded, lifecycles, workers, progress, notes), alternatives="variant")
+    return replace(_study(loaded, lifecycles, engine, workers, progress, notes), alternatives="variant")
 
 
 def solve(loaded: Loaded) -> Study:
@@ -101,6 +110,7 @@ def _own(loaded: Loaded) -> dict[str, Lifecycle]:
 def _study(
     loaded: Loaded,
     lifecycles: dict[str, Lifecycle],
+    engine: Engine,
     workers: int | None,
     progress: Progress | None,
     more_notes: Sequence[str],
@@ -112,18 +122,32 @@ def _study(
         try:
             solutions[name] = Solution(life)
         except NotSolvable as error:
+            if engine == "exact":
+                raise
             notes.append(f"{name}: no exact values ({error})")
-        else:
-            _check_size(solutions[name], scenario.horizon)
-    outcome = replicate(Job(lifecycles, scenario.seed, scenario.horizon, scenario.replications), workers, progress)
+    reader, remark = reader_of(engine, scenario.horizon)
+    if remark:
+        notes.append(remark)
+    outcome = None
+    if reader is not None:
+        for solution in solutions.values():
+            _check_size(solution, scenario.horizon)
+        job = Job(lifecycles, scenario.seed, scenario.horizon, scenario.replications, reader)
+        outcome = replicate(job, workers, progress)
     rows: list[Row] = []
     for name in lifecycles:
-        found = measures.simulated(outcome.ledgers[name], scenario.horizon, scenario.confidence)
+        found = []
+        if outcome is not None and reader is not None:
+            found += measures.sampled(outcome.ledgers[name], scenario.horizon, scenario.confidence, reader)
         if name in solutions:
             found += measures.exact(solutions[name], scenario.horizon)
         rows += [row_of(loaded, name, measure, value) for measure, value in found]
         rows += _facts(loaded, name, lifecycles[name])
-    rows += _differences(loaded, list(lifecycles), outcome, solutions)
+    rows += _differences(loaded, list(lifecycles), outcome, reader, solutions)
+    if engine == "auto":
+        rows = best(rows)
+    if outcome is None:
+        return Study(rows, lifecycles, notes)
     censored = sum(ledger.censored for ledger in outcome.ledgers.values())
     if censored:
         notes.append(f"{censored} outages were cut off by the horizon: downtime counts them, outage lengths do not")
@@ -157,7 +181,9 @@ def _check_size(solution: Solution, horizon_s: float) -> None:
         )
 
 
-def _differences(loaded: Loaded, names: list[str], outcome: Outcome, solutions: dict[str, Solution]) -> list[Row]:
+def _differences(
+    loaded: Loaded, names: list[str], outcome: Outcome | None, reader: Reader | None, solutions: dict[str, Solution]
+) -> list[Row]:
     scenario = loaded.scenario
     baseline, rows = names[0], []
     scales = {
@@ -169,9 +195,10 @@ def _differences(loaded: Loaded, names: list[str], outcome: Outcome, solutions: 
     exact = {name: dict(measures.exact(solution, scenario.horizon)) for name, solution in solutions.items()}
     for name in names[1:]:
         for column, (measure, scale, unit) in scales.items():
-            moments = outcome.differences[name, column]
-            paired = estimate.mean(moments, scale, unit, scenario.confidence, "simulated, paired")
-            rows.append(row_of(loaded, name, f"{measure}_difference", paired, baseline))
+            if outcome is not None:
+                moments = outcome.differences[name, column]
+                paired = estimate.mean(moments, scale, unit, scenario.confidence, f"{reader}, paired")
+                rows.append(row_of(loaded, name, f"{measure}_difference", paired, baseline))
             if name in exact and baseline in exact and measure in exact[name]:
                 value = exact[name][measure].value - exact[baseline][measure].value
                 rows.append(row_of(loaded, name, f"{measure}_difference", estimate.exact(value, unit), baseline))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ksim.evidence.ledger import GROUPS, Ledger
 from ksim.exact.solve import Solution
@@ -19,12 +20,13 @@ COUNTED = {"panic": "panics_per_year", "kill": "kills_per_year", "damage": "dama
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
-def simulated(ledger: Ledger, horizon_s: float, confidence: float) -> list[Measure]:
-    """The measures of one simulated design point; ``year_...``: the first year of a host that starts up at time 0."""
-    return [(name, found) for name, found in _simulated(ledger, horizon_s, confidence) if found is not None]
+def sampled(ledger: Ledger, horizon_s: float, confidence: float, method: str = "simulated") -> list[Measure]:
+    """The measures of one design point by ``method``; ``year_...``: the first year of a host that starts at time 0."""
+    found = _sampled(ledger, horizon_s, confidence)
+    return [(name, replace(value, method=method)) for name, value in found if value is not None]
 
 
-def _simulated(ledger: Ledger, horizon_s: float, confidence: float) -> Iterator[tuple[str, Estimate | None]]:
+def _sampled(ledger: Ledger, horizon_s: float, confidence: float) -> Iterator[tuple[str, Estimate | None]]:
     per_year = YEAR_S / horizon_s
 
     def mean(column: str, scale: float, unit: str) -> Estimate:

@@ -9,10 +9,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from ksim.errors import KsimError
@@ -40,6 +41,35 @@ class Hires(Protocol[J, R]):
 def pieces_of(total: int, size: int) -> list[Piece]:
     """``total`` replications in pieces of ``size``; the last one takes what is left."""
     return [(first, min(size, total - first)) for first in range(0, total, size)]
+
+
+def work_in_threads(job: T, hires: Hires[T, R], pieces: Iterable[Piece], workers: int) -> Iterator[tuple[Piece, R]]:
+    """The same in threads of this process, for workers that release the GIL. Each does one piece at a time."""
+    hired: SimpleQueue[Worker[R]] = SimpleQueue()
+    for _ in range(workers):
+        hired.put(hires(job))
+
+    def run(piece: Piece) -> R:
+        worker = hired.get()
+        try:
+            return worker.run(*piece)
+        finally:
+            hired.put(worker)
+
+    waiting = iter(pieces)
+    running: dict[Future[R], Piece] = {}
+    pool = ThreadPoolExecutor(workers)
+    try:
+        while True:
+            for piece in islice(waiting, 3 * workers - len(running)):
+                running[pool.submit(run, piece)] = piece
+            if not running:
+                break
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield running.pop(future), future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def work_on(job: T, hires: Hires[T, R], pieces: Sequence[Piece], workers: int) -> Iterator[tuple[Piece, R]]:

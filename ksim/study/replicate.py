@@ -11,13 +11,15 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ksim.evidence.ledger import Ledger, fold
 from ksim.evidence.sums import Moments
 from ksim.macro.walker import Walker
 from ksim.model.lifecycle import Lifecycle
-from ksim.study.pool import Progress, pieces_of, work_on
+from ksim.study.pool import Piece, Progress, pieces_of, work_in_threads, work_on
 
+Reader = Literal["simulated", "compiled"]
 CHUNK = 512
 """Replications per piece of work: some hundred milliseconds."""
 DIFFERENCES = ("downtime", "software_downtime", "outages", "work_lost")
@@ -32,6 +34,7 @@ class Job:
     seed: int
     horizon_s: float
     replications: int
+    reader: Reader = "simulated"
 
 
 @dataclass
@@ -98,17 +101,26 @@ def replicate(job: Job, workers: int | None = 1, progress: Progress | None = Non
 
     Raises KsimError if a worker dies; see ``ksim.study.pool`` for what more than one asks of a script.
     """
-    chunks = pieces_of(job.replications, CHUNK)
-    if workers is None:
-        work = len(chunks) * len(job.lifecycles)
-        workers = min(os.cpu_count() or 1, len(chunks)) if work >= CHUNKS_WORTH_A_POOL else 1
     total, done = Outcome(), 0
-    for (_, count), outcome in work_on(job, Chunker, chunks, workers):
+    for (_, count), outcome in _work(job, workers):
         total.merge(outcome)
         done += count
         if progress is not None:
             progress(done, job.replications)
     return total
+
+
+def _work(job: Job, workers: int | None) -> Iterator[tuple[Piece, Outcome]]:
+    if job.reader == "compiled":
+        # late: Numba is heavy, and may not be there
+        from ksim.study.batches import Batcher, batches_of
+
+        return work_in_threads(job, Batcher, batches_of(job), workers or os.cpu_count() or 1)
+    chunks = pieces_of(job.replications, CHUNK)
+    if workers is None:
+        work = len(chunks) * len(job.lifecycles)
+        workers = min(os.cpu_count() or 1, len(chunks)) if work >= CHUNKS_WORTH_A_POOL else 1
+    return work_on(job, Chunker, chunks, workers)
 
 
 CHUNKS_WORTH_A_POOL = 12

@@ -174,7 +174,7 @@ def studies() -> list[dict[str, Estimate]]:
     life = two_states()
     for seed in range(STUDIES):
         outcome = replicate(Job({"own": life}, seed, HORIZON_S, REPLICATIONS))
-        found.append(dict(measures.simulated(outcome.ledgers["own"], HORIZON_S, CONFIDENCE)))
+        found.append(dict(measures.sampled(outcome.ledgers["own"], HORIZON_S, CONFIDENCE)))
     return found
 
 

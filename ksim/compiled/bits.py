@@ -1,0 +1,55 @@
+"""What machine code can do and Python cannot say: 128-bit products and sums, the bits of a float."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from ksim.compiled.jit import jit
+
+
+@intrinsic
+def product(typing: Any, a: Any, b: Any) -> Any:
+    """(low, high) words of the product of two unsigned 64-bit numbers: one instruction."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide, narrow = ir.IntType(128), ir.IntType(64)
+        both = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        low = builder.trunc(both, narrow)
+        high = builder.trunc(builder.lshr(both, ir.Constant(wide, 64)), narrow)
+        return context.make_tuple(builder, signature.return_type, (low, high))
+
+    return types.UniTuple(types.uint64, 2)(types.uint64, types.uint64), generate
+
+
+@intrinsic
+def bits_of(typing: Any, x: Any) -> Any:
+    """The 64 bits of a float, as a signed number."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(64))
+
+    return types.int64(types.float64), generate
+
+
+@intrinsic
+def float_of(typing: Any, bits: Any) -> Any:
+    """The float with these 64 bits."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+@jit
+def add_product(sums: Any, row: int, place: int, a: int, b: int) -> None:
+    """Adds a * b, both not negative, to the 128-bit number in ``sums[row, place]``: (low, high) words, uint64."""
+    low, high = product(np.uint64(a), np.uint64(b))
+    total = sums[row, place, 0] + low
+    sums[row, place, 0] = total
+    sums[row, place, 1] += high + np.uint64(total < low)

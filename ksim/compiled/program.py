@@ -1,0 +1,94 @@
+"""A lifecycle under one seed as plain arrays: all that machine code is told."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ksim.chance.distributions import (
+    Constant,
+    Empirical,
+    Exponential,
+    Law,
+    LogNormal,
+    LogUniform,
+    Outcomes,
+    Uniform,
+    Weibull,
+)
+from ksim.chance.streams import philox_key
+from ksim.model.course import Course
+
+CONSTANT, EXPONENTIAL, LOGNORMAL, WEIBULL, UNIFORM, LOGUNIFORM, EMPIRICAL, OUTCOMES = range(8)
+ONE_WAY, RACE = -1, -2
+"""In place of the stream that says which way out of a choice."""
+
+
+class Program(NamedTuple):
+    """Streams 0..s-1: ``key`` (s, 2), ``kind`` (s,), ``a``, ``b`` (s,) parameters, ``table`` with ``place`` (s, 2).
+
+    Nodes 0..n-1: ``branch`` (n,) a stream, ONE_WAY or RACE; ``first`` (n+1,) edges. Edges 0..m-1: ``target`` (m,),
+    ``stream`` (m,) of the duration.
+    """
+
+    entry: int
+    key: Any
+    kind: Any
+    a: Any
+    b: Any
+    table: Any
+    place: Any
+    branch: Any
+    first: Any
+    target: Any
+    stream: Any
+
+
+def program(course: Course, seed: int) -> Program:
+    """The arrays of a course under ``seed``."""
+    kinds, parameters, places = [], [], []
+    table: list[float] = []
+    for _, law in course.streams:
+        kind, a, b, values = _parameters(law)
+        kinds.append(kind)
+        parameters.append((a, b))
+        places.append((len(table), len(values)))
+        table += values
+    stops = course.stops
+    ends = [stop.first_edge + len(stop.targets) for stop in stops]
+    return Program(
+        entry=course.entry,
+        key=np.array([philox_key(seed, name) for name, _ in course.streams]),
+        kind=np.array(kinds),
+        a=np.array([a for a, _ in parameters]),
+        b=np.array([b for _, b in parameters]),
+        table=np.array([*table, 0.0]),
+        place=np.array(places),
+        branch=np.array([RACE if stop.clocks else ONE_WAY if stop.branch is None else stop.branch for stop in stops]),
+        first=np.array([0, *ends]),
+        target=np.array([target for stop in stops for target in stop.targets]),
+        stream=np.array([stream for stop in stops for stream in stop.durations]),
+    )
+
+
+def _parameters(law: Law | Outcomes) -> tuple[int, float, float, list[float]]:
+    """What the quantile of a law is computed from, rounded just as the law itself rounds it."""
+    match law:
+        case Constant(value):
+            return CONSTANT, value, 0.0, []
+        case Exponential(mean):
+            return EXPONENTIAL, -mean, 0.0, []
+        case LogNormal(median, sigma):
+            return LOGNORMAL, median, sigma, []
+        case Weibull(scale, shape):
+            return WEIBULL, scale, 1.0 / shape, []
+        case Uniform(low, high):
+            return UNIFORM, low, high - low, []
+        case LogUniform(low, _):
+            return LOGUNIFORM, low, law._span, []
+        case Empirical(values):
+            return EMPIRICAL, 0.0, 0.0, list(values)
+        case Outcomes(cumulative):
+            return OUTCOMES, 0.0, 0.0, list(cumulative)
+    raise TypeError(f"not a law: {law!r}")

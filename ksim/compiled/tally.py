@@ -1,0 +1,206 @@
+"""``ksim.evidence.ledger`` in machine code: replications are walked and entered into sums, and none is kept.
+
+Times are ticks, sums have 128 bits, so the result is the ledger's own, number by number, in any order of replications.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ksim.compiled.bits import add_product, bits_of
+from ksim.compiled.draws import Place
+from ksim.compiled.jit import jit, kernel
+from ksim.compiled.program import Program
+from ksim.compiled.walk import step
+from ksim.evidence.ledger import LIMITS, YEAR
+from ksim.evidence.sums import BINS_PER_OCTAVE, TICKS
+
+DOWNTIME, DEGRADED, WORK_LOST, OUTAGES, FIXED = range(5)
+"""The first columns; then come downtime and outages by budget, events, downtime by cause and by phase."""
+X, XX, Y, YY, XY = range(5)
+ALL, SOFTWARE = range(2)
+MISSED = np.array(list(LIMITS.values()))
+BINS = 66 * BINS_PER_OCTAVE
+SHIFT = 52 - 10
+assert BINS_PER_OCTAVE == 1 << 10  # the bin of a number is its exponent and the first ten bits of its mantissa
+
+
+class Facts(NamedTuple):
+    """What a ledger wants to know of nodes (n,), edges (m,) and causes (c,).
+
+    ``down``, ``degraded``; ``phase`` by number; ``event`` by number or -1; ``lost`` ticks; ``cause`` by number or -1;
+    ``budget`` of a cause by number, ``software`` the number of that budget.
+    """
+
+    down: Any
+    degraded: Any
+    phase: Any
+    event: Any
+    lost: Any
+    cause: Any
+    budget: Any
+    budgets: int
+    events: int
+    causes: int
+    phases: int
+    software: int
+
+
+class Sums(NamedTuple):
+    """``moments`` (rows, 5, 2): 128-bit X, XX, Y, YY, XY of columns, then of outages, software outages, their phases.
+
+    ``many`` (rows,): observations. ``lengths``, ``years`` (2, BINS): of all outages and of those of software.
+    ``missed``: years beyond the limits. ``counts``: censored outages and steps. ``columns`` (replications, 4): downtime
+    of each, downtime of software, outages, lost work.
+    """
+
+    moments: Any
+    many: Any
+    lengths: Any
+    years: Any
+    missed: Any
+    counts: Any
+    columns: Any
+
+
+class Room(NamedTuple):
+    """Of one replication: ticks by cause and phase, with a list of those in use, by phase, by column and by group."""
+
+    spent: Any
+    used: Any
+    phases: Any
+    columns: Any
+    year: Any
+    finished: Any
+
+
+@jit
+def count(bins: Any, group: int, ticks: int) -> None:
+    """One more value in a histogram of bins of constant relative width; bin 0 is for zero."""
+    place = 0
+    if ticks > 0:
+        place = (bits_of(float(ticks)) >> SHIFT) - (1022 << 10)
+    bins[group, place] += 1
+
+
+@jit
+def note_down(facts: Facts, room: Room, cause: int, phase: int, since: int, now: int, has_year: bool) -> None:
+    """A stretch of downtime."""
+    ticks = now - since
+    if ticks == 0:
+        return
+    place = cause * facts.phases + phase
+    if room.spent[place] == 0:
+        room.used[0] += 1
+        room.used[room.used[0]] = place
+    room.spent[place] += ticks
+    room.phases[phase] += ticks
+    if has_year and since < YEAR:
+        inside = min(now, YEAR) - since
+        room.year[ALL] += inside
+        if facts.budget[cause] == facts.software:
+            room.year[SOFTWARE] += inside
+
+
+@kernel
+def tally(
+    program: Program, facts: Facts, place: Place, room: Room, sums: Sums, first: int, horizon_s: float, has_year: bool
+) -> None:
+    """Walks replications ``first``, ... as many as ``sums.columns`` has rows, and enters each into ``sums``."""
+    horizon = np.int64(np.rint(horizon_s * TICKS))
+    for row in range(len(sums.columns)):
+        place.index[:] = 0
+        room.used[0] = 0
+        room.columns[:] = 0
+        room.year[:] = 0
+        room.finished[:] = 0
+        node, time, since, cause, began = program.entry, 0.0, 0, -1, 0
+        while True:
+            edge, dwell = step(program, place, node, first + row)
+            time += dwell
+            if time >= horizon_s:
+                break
+            sums.counts[1] += 1
+            now: Any = np.int64(np.rint(time * TICKS))
+            target = program.target[edge]
+            if facts.down[node]:
+                note_down(facts, room, cause, facts.phase[node], since, now, has_year)
+                if not facts.down[target]:
+                    room.finished[ALL, 0] += 1
+                    room.finished[ALL, 1] += now - began
+                    count(sums.lengths, ALL, now - began)
+                    if facts.budget[cause] == facts.software:
+                        room.finished[SOFTWARE, 0] += 1
+                        room.finished[SOFTWARE, 1] += now - began
+                        count(sums.lengths, SOFTWARE, now - began)
+            else:
+                if facts.degraded[node]:
+                    room.columns[DEGRADED] += now - since
+                if facts.down[target]:
+                    cause, began = facts.cause[edge], now
+                    room.phases[:] = 0
+                    room.columns[OUTAGES] += TICKS
+                    room.columns[FIXED + facts.budgets + facts.budget[cause]] += TICKS
+            if facts.event[target] >= 0:
+                room.columns[FIXED + 2 * facts.budgets + facts.event[target]] += TICKS
+            room.columns[WORK_LOST] += facts.lost[target]
+            node, since = target, now
+        is_down = facts.down[node]
+        if is_down:
+            note_down(facts, room, cause, facts.phase[node], since, horizon, has_year)
+            sums.counts[0] += 1
+        elif facts.degraded[node]:
+            room.columns[DEGRADED] += horizon - since
+        enter(facts, room, sums, cause if is_down else -1)
+        if has_year:
+            count(sums.years, ALL, room.year[ALL])
+            count(sums.years, SOFTWARE, room.year[SOFTWARE])
+            for limit in range(len(MISSED)):
+                sums.missed[limit] += room.year[ALL] > MISSED[limit]
+        sums.columns[row, 0] = room.columns[DOWNTIME]
+        sums.columns[row, 1] = room.columns[FIXED + facts.software]
+        sums.columns[row, 2] = room.columns[OUTAGES]
+        sums.columns[row, 3] = room.columns[WORK_LOST]
+
+
+@jit
+def enter(facts: Facts, room: Room, sums: Sums, censored: int) -> None:
+    """One replication into the sums; ``censored`` is the cause of an outage that the horizon cuts off, or -1."""
+    columns = room.columns
+    causes = FIXED + 2 * facts.budgets + facts.events
+    phases = causes + facts.causes
+    ratios = phases + facts.phases
+    for i in range(room.used[0]):
+        place = room.used[1 + i]
+        ticks, cause, phase = room.spent[place], place // facts.phases, place % facts.phases
+        room.spent[place] = 0
+        columns[DOWNTIME] += ticks
+        columns[FIXED + facts.budget[cause]] += ticks
+        columns[causes + cause] += ticks
+        columns[phases + phase] += ticks
+        if facts.budget[cause] == facts.software:
+            columns[ratios + phase] += ticks - (room.phases[phase] if cause == censored else 0)
+    for column in range(ratios):
+        if columns[column]:
+            sums.many[column] += 1
+            add_product(sums.moments, column, X, columns[column], 1)
+            add_product(sums.moments, column, XX, columns[column], columns[column])
+    for group in range(2):
+        if room.finished[group, 0]:
+            add_ratio(sums, ratios + group, room.finished[group, 1], room.finished[group, 0] * TICKS)
+    for phase in range(facts.phases):
+        if columns[ratios + phase]:
+            add_ratio(sums, ratios + 2 + phase, columns[ratios + phase], room.finished[SOFTWARE, 0] * TICKS)
+
+
+@jit
+def add_ratio(sums: Sums, row: int, x: int, y: int) -> None:
+    """One observation of a pair."""
+    sums.many[row] += 1
+    add_product(sums.moments, row, X, x, 1)
+    add_product(sums.moments, row, XX, x, x)
+    add_product(sums.moments, row, Y, y, 1)
+    add_product(sums.moments, row, YY, y, y)
+    add_product(sums.moments, row, XY, x, y)

@@ -1,0 +1,136 @@
+"""Machine code against NumPy and ksim.chance: Philox, addresses, and the last bit of every function."""
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ksim.chance import portable
+from ksim.chance.distributions import Empirical, Exponential, LogNormal, LogUniform, Uniform, Weibull
+from ksim.chance.streams import philox_key, tier_of, uniform
+from ksim.compiled import draws, scalar
+from ksim.compiled.bits import add_product, product
+from ksim.compiled.program import Program, program
+from ksim.model.course import Course
+
+COMPILE = numba.njit(error_model="numpy")
+WORDS = st.integers(0, 2**64 - 1)
+
+
+@COMPILE
+def _fill(block, counter, tier, key):
+    draws.fill(block, 0, counter, tier, key)
+
+
+@given(WORDS, WORDS, st.integers(0, 2**62), st.integers(0, 10**6))
+def test_philox_is_that_of_numpy(k0: int, k1: int, counter: int, tier: int) -> None:
+    key, block = np.array([[k0, k1]], dtype=np.uint64), np.zeros((1, 4))
+    _fill(block, counter, tier, key)
+    state = np.array([counter, tier, 0, 0], dtype=np.uint64)
+    wanted = np.random.Generator(np.random.Philox(counter=state, key=key[0])).random(4)
+    assert block[0].tolist() == wanted.tolist()
+
+
+@COMPILE
+def _uniforms(program, place, replication, out):
+    place.index[:] = 0
+    for i in range(len(out)):
+        out[i] = draws.uniform(program, place, 0, replication)
+
+
+def program_of(law, seed: int = 7, name: str = "dwell x 0") -> Program:
+    return program(Course(0, (), ((name, law),)), seed)
+
+
+@pytest.mark.parametrize("replication", [0, 1, 2, 12_345, 10**9])
+def test_draws_are_addressed_as_everywhere(replication: int) -> None:
+    found, out = program_of(Exponential(1.0)), np.empty(20_500)
+    _uniforms(found, draws.start(found), replication, out)
+    # both sides of every border between tiers, and some in between
+    borders = [tier_of(i)[2] for i in range(len(out))]
+    at = sorted({0, 3, 4, 20_499, *borders, *(b - 1 for b in borders if b), *range(0, len(out), 997)})
+    for i in at:
+        assert out[i] == uniform(7, replication, "dwell x 0", i), i
+
+
+@COMPILE
+def _quantiles(program, u, out):
+    for i in range(len(u)):
+        out[i] = draws.quantile(program, 0, u[i])
+
+
+GRID = np.concatenate(
+    [
+        np.random.default_rng(1).integers(0, 2**53, 200_000) * 2.0**-53,  # as they are drawn
+        np.arange(4096) * 2.0**-53,
+        1.0 - np.arange(1, 4096) * 2.0**-53,
+        0.5 + np.arange(-2000, 2000) * 2.0**-53,
+        0.075 + np.arange(-2000, 2000) * 2.0**-53,  # where normal_quantile changes its formula
+        0.925 + np.arange(-2000, 2000) * 2.0**-53,
+        np.exp(-25.0) * (1 + np.arange(-500, 500) * 1e-3),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        Exponential(1234.5), LogNormal(57.0, 0.8), LogNormal(3e-4, 2.0), LogNormal(1e200, 10.0),
+        LogNormal(1e-290, 60.0), Weibull(100.0, 0.75), Weibull(3.0, 7.7), Uniform(2.0, 19.0), LogUniform(1e-3, 1e5),
+        Empirical((1.0, 2.0, 7.5)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_quantiles_have_the_same_bits(law) -> None:
+    out = np.empty(len(GRID))
+    _quantiles(program_of(law), GRID, out)
+    wanted = law.quantile(GRID)
+    different = np.flatnonzero(out != wanted)
+    assert len(different) == 0, (GRID[different[0]].hex(), out[different[0]].hex(), wanted[different[0]].hex())
+
+
+@COMPILE
+def _mapped(function, x, out):
+    for i in range(len(x)):
+        out[i] = function(x[i])
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("log", 2.0**-53, 1e6), ("exp", -850.0, 850.0), ("normal_quantile", 0.0, 1.0)]
+)
+def test_functions_have_the_same_bits(name: str, low: float, high: float) -> None:
+    x = np.random.default_rng(2).uniform(low, high, 300_000)
+    out = np.empty(len(x))
+    _mapped(getattr(scalar, name), x, out)
+    wanted = getattr(portable, name)(x)
+    assert np.array_equal(out, wanted)
+
+
+@COMPILE
+def _product(a, b):
+    return product(a, b)
+
+
+@given(WORDS, WORDS)
+def test_products_have_128_bits(a: int, b: int) -> None:
+    low, high = _product(np.uint64(a), np.uint64(b))
+    assert int(low) + (int(high) << 64) == a * b
+
+
+@COMPILE
+def _sum_of_squares(sums, values):
+    for value in values:
+        add_product(sums, 0, 0, value, value)
+
+
+@given(st.lists(st.integers(0, 2**61), max_size=20))
+def test_sums_have_128_bits(values: list[int]) -> None:
+    sums = np.zeros((1, 1, 2), np.uint64)
+    _sum_of_squares(sums, np.array(values, dtype=np.int64))
+    low, high = sums[0, 0].tolist()
+    assert low + (high << 64) == sum(v * v for v in values)
+
+
+def test_the_key_is_the_stream_s() -> None:
+    assert program_of(Exponential(1.0), 11, "clock a").key.tolist() == [philox_key(11, "clock a").tolist()]
