@@ -25,7 +25,7 @@ from ksim.study.compare import Row, Study, row_of
 from ksim.study.estimate import Estimate, normal_quantile
 from ksim.study.pool import Progress
 from ksim.study.quantities import Member, exact_value, from_ledger, quantity
-from ksim.study.replicate import Job, replicate
+from ksim.study.replicate import CHUNK, CHUNKS_WORTH_A_POOL, Job, replicate
 
 COLUMNS = ("model", "scenario", "set", "quantity", "unit", "published", "within", "source")
 OF_EXACT = 1e-12
@@ -95,6 +95,8 @@ def simulated(member: Member, workers: int | None, progress: Progress | None) ->
     """The ledger of the simulated reader."""
     scenario = member.loaded.scenario
     job = Job({"": member.life}, scenario.seed, scenario.horizon, scenario.replications)
+    if scenario.replications < CHUNK * CHUNKS_WORTH_A_POOL:
+        workers = 1  # whoever asks for more means the whole experiment, and most of its members are small
     return replicate(job, workers, progress).ledgers[""]
 
 
