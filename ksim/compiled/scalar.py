@@ -12,29 +12,25 @@ import numpy as np
 
 from ksim.chance import portable
 from ksim.compiled.bits import bits_of, float_of
-from ksim.compiled.jit import Function, jit
+from ksim.compiled.jit import jit
 
 LN2_HIGH, LN2_LOW, SQRT_HALF = portable.LN2_HIGH, portable.LN2_LOW, portable.SQRT_HALF
 LN2 = LN2_HIGH + LN2_LOW
 SMALLEST_U = portable.SMALLEST_U
+ATANH, TAYLOR = tuple(portable._ATANH), tuple(portable._TAYLOR)
+CENTRE_P, CENTRE_Q = map(tuple, portable._CENTRE)
+SHOULDER_P, SHOULDER_Q = map(tuple, portable._SHOULDER)
+TAIL_P, TAIL_Q = map(tuple, portable._TAIL)
 FRACTION, HALF = (1 << 52) - 1, 1022 << 52
 
 
-def horner(coefficients: list[float]) -> Function:
-    """The polynomial as a chain of instructions: machine code would fetch an element of a tuple from memory."""
-    lines = [f"total = x * {coefficients[-1]!r}"]
-    for c in reversed(coefficients[1:-1]):
-        lines += [f"total += {c!r}", "total *= x"]
-    text = "\n    ".join([*lines, f"return total + {coefficients[0]!r}"])
-    names: dict[str, Function] = {}
-    exec(f"def polynomial(x):\n    {text}\n", names)
-    return jit(names["polynomial"])
-
-
-atanh, taylor = horner(portable._ATANH), horner(portable._TAYLOR)
-centre_p, centre_q = map(horner, portable._CENTRE)
-shoulder_p, shoulder_q = map(horner, portable._SHOULDER)
-tail_p, tail_q = map(horner, portable._TAIL)
+@jit
+def horner(x: float, c: tuple[float, ...]) -> float:
+    total = x * c[len(c) - 1]
+    for i in range(len(c) - 2, 0, -1):
+        total += c[i]
+        total *= x
+    return total + c[0]
 
 
 @jit
@@ -47,7 +43,7 @@ def log(x: float) -> float:
         k -= 1
     f = m - 1.0
     s = f / (2.0 + f)
-    return k * LN2_HIGH + (2.0 * s * atanh(s * s) + k * LN2_LOW)
+    return k * LN2_HIGH + (2.0 * s * horner(s * s, ATANH) + k * LN2_LOW)
 
 
 @jit
@@ -56,7 +52,7 @@ def exp(x: float) -> float:
     k = np.rint(x / LN2)
     r = (x - k * LN2_HIGH) - k * LN2_LOW
     power = np.int64(k)
-    value = taylor(r)
+    value = horner(r, TAYLOR)
     if -1021 < power < 1022:  # the product is exact
         return value * float_of((power + 1023) << 52)
     return math.ldexp(value, int(power))
@@ -68,10 +64,10 @@ def normal_quantile(u: float) -> float:
     q = u - 0.5
     if abs(q) <= 0.425:
         r = 0.180625 - q * q
-        return q * centre_p(r) / centre_q(r)
+        return q * horner(r, CENTRE_P) / horner(r, CENTRE_Q)
     t = math.sqrt(-log(min(u, 1.0 - u)))
     if t <= 5.0:
-        side = shoulder_p(t - 1.6) / shoulder_q(t - 1.6)
+        side = horner(t - 1.6, SHOULDER_P) / horner(t - 1.6, SHOULDER_Q)
     else:
-        side = tail_p(t - 5.0) / tail_q(t - 5.0)
+        side = horner(t - 5.0, TAIL_P) / horner(t - 5.0, TAIL_Q)
     return -side if q < 0.0 else side

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from math import fsum
 
 from ksim.errors import InvariantViolation
 from ksim.evidence.sums import TICKS, Histogram, Moments, seconds, ticks
@@ -25,13 +24,10 @@ from ksim.units import YEAR_S
 class Row:
     """One replication, in ticks: downtime by (cause, phase); the finished outages and their time by phase.
 
-    ``first_year``: downtime within the first year by cause, where the horizon is a year or more. ``earned`` is what
-    each reward earned up to the horizon, ``at_end`` the level at which it stands there (in ticks, too: 1e-6 of its
-    unit); ``down_at_end`` says whether the service is down there.
+    ``first_year``: downtime within the first year by cause, where the horizon is a year or more.
     """
 
     downtime: dict[tuple[str, str], int] = field(default_factory=dict)
-    up: int = 0
     degraded: int = 0
     started: dict[str, int] = field(default_factory=dict)
     finished: list[tuple[str, int]] = field(default_factory=list)
@@ -39,9 +35,6 @@ class Row:
     first_year: dict[str, int] | None = None
     events: dict[str, int] = field(default_factory=dict)
     work_lost: int = 0
-    down_at_end: bool = False
-    earned: dict[str, int] = field(default_factory=dict)
-    at_end: dict[str, int] = field(default_factory=dict)
 
     @property
     def down_s(self) -> float:
@@ -81,8 +74,6 @@ def fold(path: Path, layout: Layout, horizon_s: float) -> Row:
         else:
             if degraded[node]:
                 row.degraded += now - since
-            else:
-                row.up += now - since
             if down[target]:
                 cause = layout.causes[edge]
                 row.started[cause] = row.started.get(cause, 0) + 1
@@ -95,25 +86,9 @@ def fold(path: Path, layout: Layout, horizon_s: float) -> Row:
     if down[node]:
         _is_down(row, cause, layout.phases[node], since, end, current)
         _add(row.downtime, cause, current)
-        row.down_at_end = True
     elif degraded[node]:
         row.degraded += end - since
-    else:
-        row.up += end - since
-    for name, rates in layout.rewards.items():
-        row.earned[name], row.at_end[name] = _earned(path, layout, rates, horizon_s)
     return row
-
-
-def _earned(path: Path, layout: Layout, rates: tuple[float, ...], horizon_s: float) -> tuple[int, int]:
-    """The integral of the rates along the path up to the horizon, and the rate there, each rounded to ticks once."""
-    targets, rate, since = layout.target, rates[layout.entry], 0.0
-    parts = []
-    for time, edge in zip(path.times, path.edges, strict=True):
-        parts.append(rate * (time - since))
-        rate, since = rates[targets[edge]], time
-    parts.append(rate * (horizon_s - since))
-    return ticks(fsum(parts)), ticks(rate)
 
 
 def _is_down(row: Row, cause: str, phase: str, since: int, now: int, current: dict[str, int]) -> None:
@@ -129,26 +104,16 @@ def _add(sums: dict[tuple[str, str], int], cause: str, phases: dict[str, int]) -
 
 
 def columns(row: Row, budgets: Mapping[str, str]) -> dict[str, int]:
-    """The row as named numbers in ticks (counts, too), whose means over replications are the measures.
-
-    ``struck`` is 1 where an outage began within the horizon, ``down_at_end`` where one lasts there: their means are
-    probabilities.
-    """
-    found: dict[str, int] = {"downtime": 0, "up": row.up, "degraded": row.degraded, "work_lost": row.work_lost}
+    """The row as named numbers in ticks (counts, too), whose means over replications are the measures."""
+    found: dict[str, int] = {"downtime": 0, "degraded": row.degraded, "work_lost": row.work_lost}
     for (cause, phase), spent in row.downtime.items():
         for name in _names(budgets[cause], cause, phase):
             found[name] = found.get(name, 0) + spent
     for event, count in row.events.items():
         found[f"event:{event}"] = count * TICKS
     for cause, count in row.started.items():
-        for name in ("outages", f"{budgets[cause]}_outages", f"outages:cause={cause}"):
+        for name in ("outages", f"{budgets[cause]}_outages"):
             found[name] = found.get(name, 0) + count * TICKS
-    if row.started:
-        found["struck"] = TICKS
-    if row.down_at_end:
-        found["down_at_end"] = TICKS
-    for name, value in row.earned.items():
-        found[f"earned:{name}"], found[f"at_end:{name}"] = value, row.at_end[name]
     return found
 
 
@@ -160,8 +125,6 @@ def _names(budget: str, cause: str, phase: str) -> tuple[str, ...]:
 
 GROUPS = ("", "software_")
 """Outages are also described for software alone: one repair of hardware lasts as long as fifty panics."""
-PER_OUTAGE = ("up", "degraded")
-"""Columns that are also kept as a ratio to the outages that began: the mean time between outages, in two parts."""
 
 
 NINES = {"five": 1e-5, "four": 1e-4, "three": 1e-3}
@@ -174,9 +137,9 @@ class Ledger:
     """Sums over replications; its size depends on the number of causes and phases, not of replications.
 
     ``means``: moments of columns. ``ratios``: moments of (seconds in finished outages, number of them), for
-    outages of software by phase, too; and of (PER_OUTAGE, outages that began). ``lengths``: histograms of finished
-    outages. ``censored``: outages cut off by the horizon. ``years``: histograms of the downtime in the first year,
-    ``missed``: how many of these years had more than ``LIMITS``; both stay empty where the horizon is shorter.
+    outages of software by phase, too. ``lengths``: histograms of finished outages. ``censored``: outages cut off by the
+    horizon. ``years``: histograms of the downtime in the first year, ``missed``: how many of these years had more than
+    ``LIMITS``; both stay empty where the horizon is shorter.
     """
 
     budgets: Mapping[str, str]
@@ -197,14 +160,11 @@ class Ledger:
     def add(self, row: Row) -> dict[str, int]:
         """Enters one replication; returns its columns, for paired differences."""
         self.replications += 1
-        began = sum(row.started.values())
-        self.censored += began - len(row.finished)
+        self.censored += sum(row.started.values()) - len(row.finished)
         found = columns(row, self.budgets)
         for name, value in found.items():
             if value:
                 self.means.setdefault(name, Moments()).add_ticks(value)
-        for name in PER_OUTAGE:
-            self.ratios.setdefault(f"{name} per outage", Moments()).add_ticks(found[name], began * TICKS)
         for group in GROUPS:
             self._add_finished(row, group)
         if row.first_year is not None:
@@ -261,7 +221,3 @@ class Ledger:
         """Moments of (seconds ``name``, finished outages of ``group``) over all replications."""
         found, whole = self.ratios.get(name, Moments()), self.ratios.get(f"{group}outage", Moments())
         return Moments(self.replications, found.x, found.xx, whole.y, whole.yy, found.xy)
-
-    def per_outage(self, name: str) -> Moments:
-        """Moments of (column ``name`` of PER_OUTAGE, outages that began) over all replications."""
-        return self.ratios.get(f"{name} per outage", Moments())

@@ -8,7 +8,7 @@ from typing import Any
 from ksim.report.pages import block
 from ksim.report.rows import Row
 from ksim.report.text import Printer, number
-from ksim.study.claims import READERS, Finding, findings_of, score_limit
+from ksim.study.claims import Finding, findings_of, readers, score_limit
 
 
 def member_of(row: Row) -> str:
@@ -33,10 +33,11 @@ def told(rows: Sequence[Row]) -> str:
 
 
 def show(printer: Printer, findings: Sequence[Finding], limit: float) -> None:
-    """One line per claim."""
+    """One line per claim; of a sampling reader that gives the first one's very number only that is said."""
+    names = readers()
     head = ["member", "quantity", "unit", "published", "exact", "exact / published - 1"]
-    for name in READERS:
-        head += [name, "z"]
+    for name in names:
+        head += [name, "z"] if name == names[0] else [name]
     body = []
     for found in findings:
         line = [
@@ -44,10 +45,15 @@ def show(printer: Printer, findings: Sequence[Finding], limit: float) -> None:
             _digits(found.published), _digits(found.exact),
             "" if found.difference is None else f"{found.difference:.1e}",
         ]  # fmt: skip
-        for name in READERS:
-            row, score = found.others.get(name), found.scores.get(name)
-            half = "" if row is None or row["half_width"] is None else f" ± {row['half_width']:.2g}"
-            line += ["" if row is None else number(row["estimate"]) + half, "" if score is None else f"{score:+.2f}"]
+        for name in names:
+            row, first, score = found.others.get(name), found.others.get(names[0]), found.scores.get(name)
+            value = "" if row is None else number(row["estimate"])
+            if row is not None and row["half_width"] is not None:
+                value += f" ± {row['half_width']:.2g}"
+            if name == names[0]:
+                line += [value, "" if score is None else f"{score:+.2f}"]
+            else:
+                line.append("same bits" if row and first and row["estimate"] == first["estimate"] else value)
         body.append([*line, found.verdict(limit)])
     printer.table("", [*head, "verdict"], body)
 
@@ -86,7 +92,7 @@ def _sentence(what: str, findings: Sequence[Finding], limit: float) -> str:
             worst = max(abs(found.difference or 0.0) for found in rest)
             text += f", {len(rest)} different, by up to {100.0 * worst:.2g} %"
         parts.append(text)
-    scores = [score for found in findings for score in found.scores.values()]
+    scores = [found.scores["simulated"] for found in findings if "simulated" in found.scores]
     if scores:
         text = f"{len(scores)} simulated values within {max(map(abs, scores)):.2f} standard errors of the exact ones"
         wrong = verdicts.count("READERS DISAGREE")
@@ -110,7 +116,7 @@ def drawn(rows: Sequence[Row], title: str) -> Any:
     scores, differences = [], []
     for found in findings:
         base = {"model": found.model, "verdict": found.verdict(limit)}
-        scores += [{**base, "z": score} for score in found.scores.values()]
+        scores += [{**base, "z": found.scores["simulated"]}] if "simulated" in found.scores else []
         if found.difference is not None:
             differences.append({**base, "difference": max(abs(found.difference), 1e-16)})
     shown = [verdict for verdict in VERDICTS if any(value["verdict"] == verdict for value in scores + differences)]

@@ -5,27 +5,32 @@ A claim is a line of a CSV file: ``model, scenario, set, quantity, unit, publish
 ``published`` is the number as it was printed, or empty: then the readers are only compared with each other. ``within``
 is the relative accuracy that its authors claim; empty: half a unit of the last digit.
 
-READERS are the columns: a reader that gives ledgers is one entry, and is asked by name.
+Each reader is a column: the exact one, and each of WALKERS, which is asked for paths.
 """
 
 from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path as File
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Protocol
 
+from ksim import compiled
 from ksim.errors import ScenarioError
-from ksim.evidence.ledger import Ledger
+from ksim.evidence.account import Account
+from ksim.evidence.transition import Path
+from ksim.macro.walker import Walker
+from ksim.model.lifecycle import Lifecycle
 from ksim.model.loader import Loaded
 from ksim.study.compare import Row, Study, row_of
 from ksim.study.estimate import Estimate, normal_quantile
-from ksim.study.pool import Progress
-from ksim.study.quantities import Member, exact_value, from_ledger, quantity
-from ksim.study.replicate import CHUNK, CHUNKS_WORTH_A_POOL, Job, replicate
+from ksim.study.pool import Progress, pieces_of, work_on
+from ksim.study.quantities import Member, exact_value, quantity, sampled_value
+from ksim.study.replicate import CHUNKS_WORTH_A_POOL, collector_paused
 
 COLUMNS = ("model", "scenario", "set", "quantity", "unit", "published", "within", "source")
 OF_EXACT = 1e-12
@@ -48,7 +53,7 @@ class Claim:
     source: str
 
 
-def claims_of(path: Path) -> list[Claim]:
+def claims_of(path: File) -> list[Claim]:
     """The claims of a file. Raises ScenarioError, with file and line, for one that asks for nothing known."""
     with path.open(encoding="utf-8", newline="") as file:
         lines = csv.DictReader(file)
@@ -91,26 +96,75 @@ def members_of(claims: Iterable[Claim]) -> dict[tuple[str, str, tuple[str, ...]]
 # ---------------------------------------------------------------- readers
 
 
-def simulated(member: Member, workers: int | None, progress: Progress | None) -> Ledger:
-    """The ledger of the simulated reader."""
+class Walks(Protocol):
+    """A reader that samples: it walks replications of a graph under a seed."""
+
+    def path(self, replication: int, horizon_s: float) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What one reader is to walk of one member."""
+
+    reader: str
+    life: Lifecycle
+    seed: int
+    horizon_s: float
+
+
+class Bookkeeper:
+    """Walks pieces of it into accounts."""
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk, self._walker = walk, WALKERS[walk.reader](walk.life, walk.seed)
+
+    def run(self, first: int, count: int) -> Account:
+        account = Account(self._walk.life.layout, self._walk.horizon_s)
+        with collector_paused():
+            for replication in range(first, first + count):
+                account.add(self._walker.path(replication, self._walk.horizon_s))
+        return account
+
+
+def _compiled(life: Lifecycle, seed: int) -> Walks:
+    from ksim.compiled.walk import Walker as Compiled  # late: Numba is heavy, and may not be there
+
+    return Compiled(life, seed)
+
+
+WALKERS: dict[str, Callable[[Lifecycle, int], Walks]] = {"simulated": Walker, "compiled": _compiled}
+"""Readers that sample, by the method that their rows name: each is a column."""
+PIECE = 512
+
+
+def readers() -> list[str]:
+    """Those of WALKERS that are there."""
+    return [name for name in WALKERS if name != "compiled" or compiled.available()]
+
+
+def account_of(reader: str, member: Member, workers: int | None, progress: Progress | None) -> Account:
+    """What that reader sees of a member."""
     scenario = member.loaded.scenario
-    job = Job({"": member.life}, scenario.seed, scenario.horizon, scenario.replications)
-    if scenario.replications < CHUNK * CHUNKS_WORTH_A_POOL:
-        workers = 1  # whoever asks for more means the whole experiment, and most of its members are small
-    return replicate(job, workers, progress).ledgers[""]
-
-
-READERS: dict[str, Callable[[Member, int | None, Progress | None], Ledger]] = {"simulated": simulated}
-"""Readers that give a ledger, by the method that their rows name."""
+    walk = Walk(reader, member.life, scenario.seed, scenario.horizon)
+    pieces = pieces_of(scenario.replications, PIECE)
+    if reader == "compiled" or len(pieces) < CHUNKS_WORTH_A_POOL:
+        workers = 1  # most members are small, and processes take longer to start than that
+    total, done = Account(member.life.layout, scenario.horizon), 0
+    for (_, count), account in work_on(walk, Bookkeeper, pieces, workers or os.cpu_count() or 1):
+        total.merge(account)
+        done += count
+        if progress is not None:
+            progress(done, scenario.replications)
+    return total
 
 
 def ask(
     claims: Sequence[Claim], variants: Mapping[str, Loaded], workers: int | None, progress: Progress | None
 ) -> Study:
-    """Rows of all ``claims`` about one member: published, exact, and of each of the READERS."""
+    """Rows of all ``claims`` about one member: published, exact, and of each of WALKERS."""
     (loaded,) = variants.values()
     member = Member(loaded)
-    ledgers = {name: read(member, workers, progress) for name, read in READERS.items()}
+    accounts = {name: account_of(name, member, workers, progress) for name in readers()}
     rows: list[Row] = []
     for claim in claims:
         answers: list[Estimate | None] = []
@@ -118,7 +172,9 @@ def ask(
             method = f"{PUBLISHED}: {claim.source}"
             answers.append(Estimate(claim.published, claim.open, 1.0, 0, claim.unit, method))
         answers.append(exact_value(member, claim.quantity, claim.unit))
-        answers += [from_ledger(ledger, member, claim.quantity, claim.unit, name) for name, ledger in ledgers.items()]
+        answers += [
+            sampled_value(account, member, claim.quantity, claim.unit, name) for name, account in accounts.items()
+        ]
         rows += [row_of(loaded, claim.model, claim.quantity, answer) for answer in answers if answer is not None]
     return Study(rows, {}, [])
 
@@ -178,8 +234,8 @@ FALSE_ALARM = 1e-3
 
 
 def score_limit(findings: Sequence[Finding]) -> float:
-    """Largest score of an agreement: FALSE_ALARM split evenly over all scores."""
-    many = sum(len(found.scores) for found in findings)
+    """Largest score of an agreement: FALSE_ALARM split evenly over all claims that have one."""
+    many = sum(bool(found.scores) for found in findings)
     return NormalDist().inv_cdf(1.0 - FALSE_ALARM / (2 * max(1, many)))
 
 

@@ -41,9 +41,7 @@ class Study:
     alternatives: Literal["strategy", "variant"] = "strategy"
 
 
-def run(
-    loaded: Loaded, *, engine: Engine = "simulated", workers: int | None = 1, progress: Progress | None = None
-) -> Study:
+def run(loaded: Loaded, *, engine: Engine = "auto", workers: int | None = 1, progress: Progress | None = None) -> Study:
     """The scenario under its own strategy; see ``ksim.study.engine`` for who answers."""
     return _study(loaded, _own(loaded), engine, workers, progress, _idle(loaded, (None,)))
 
@@ -52,7 +50,7 @@ def compare(
     loaded: Loaded,
     strategies: Sequence[str] = COMPARED,
     *,
-    engine: Engine = "simulated",
+    engine: Engine = "auto",
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -71,7 +69,7 @@ def compare(
 def compare_variants(
     variants: Mapping[str, Loaded],
     *,
-    engine: Engine = "simulated",
+    engine: Engine = "auto",
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ksim.errors import NotSolvable, ScenarioError, nearest
-from ksim.evidence.ledger import Ledger
+from ksim.evidence.account import Account
 from ksim.exact.enclosed import Enclosed
 from ksim.exact.interval import Interval
 from ksim.exact.outage import OutageLength
@@ -93,7 +93,7 @@ class Member:
 
 
 Exact = Callable[[Member, str], float | Enclosed]
-Simulated = Callable[[Ledger, Member, str], Estimate | None]
+Simulated = Callable[[Account, Member, str], Estimate | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +105,13 @@ class Quantity:
     is_probability: bool = False
 
 
-# ---------------------------------------------------------------- from a ledger
+# ---------------------------------------------------------------- from an account of simulated paths
 
 
 def _mean(column: Callable[[str], str], per_horizon: bool) -> Simulated:
-    def simulated(ledger: Ledger, member: Member, argument: str) -> Estimate | None:
+    def simulated(account: Account, member: Member, argument: str) -> Estimate | None:
         scale = 1.0 / member.horizon_s if per_horizon else 1.0
-        return estimate.mean(ledger.column(column(argument)), scale, "", member.loaded.scenario.confidence)
+        return estimate.mean(account.column(column(argument)), scale, "", member.loaded.scenario.confidence)
 
     return simulated
 
@@ -125,34 +125,34 @@ def _per_second(column: str) -> Simulated:
 
 
 def _share_of_replications(column: str) -> Simulated:
-    def simulated(ledger: Ledger, member: Member, argument: str) -> Estimate | None:
-        hits = round(ledger.column(column.format(argument)).total)
-        return estimate.proportion(hits, ledger.replications, member.loaded.scenario.confidence)
+    def simulated(account: Account, member: Member, argument: str) -> Estimate | None:
+        hits = round(account.column(column.format(argument)).total)
+        return estimate.proportion(hits, account.ledger.replications, member.loaded.scenario.confidence)
 
     return simulated
 
 
-def _first_by(ledger: Ledger, member: Member, argument: str) -> Estimate | None:
+def _first_by(account: Account, member: Member, argument: str) -> Estimate | None:
     """None where some replication had two outages: the ledger does not know which came first."""
-    if ledger.column("outages").total != ledger.column("struck").total:
+    if account.column("outages").total != account.column("struck").total:
         return None
-    return _share_of_replications("outages:cause={}")(ledger, member, argument)
+    return _share_of_replications("outages:cause={}")(account, member, argument)
 
 
-def _share_of_outages(ledger: Ledger, member: Member, argument: str) -> Estimate | None:
-    begun, total = (round(ledger.column(name).total) for name in (f"outages:cause={argument}", "outages"))
+def _share_of_outages(account: Account, member: Member, argument: str) -> Estimate | None:
+    begun, total = (round(account.column(name).total) for name in (f"outages:cause={argument}", "outages"))
     return estimate.proportion(begun, total, member.loaded.scenario.confidence)
 
 
 def _per_outage(column: str) -> Simulated:
-    return lambda ledger, member, argument: estimate.ratio(
-        ledger.per_outage(column), "s", member.loaded.scenario.confidence
+    return lambda account, member, argument: estimate.ratio(
+        account.per_outage[column], "s", member.loaded.scenario.confidence
     )
 
 
 def _times(simulated: Simulated, factor: Callable[[Member, str], float]) -> Simulated:
-    def scaled(ledger: Ledger, member: Member, argument: str) -> Estimate | None:
-        found = simulated(ledger, member, argument)
+    def scaled(account: Account, member: Member, argument: str) -> Estimate | None:
+        found = simulated(account, member, argument)
         return None if found is None else _scaled(found, factor(member, argument))
 
     return scaled
@@ -163,26 +163,21 @@ def _scaled(found: Estimate, factor: float) -> Estimate:
     return replace(found, value=found.value * factor, half_width=half)
 
 
-def _availability(ledger: Ledger, member: Member, argument: str) -> Estimate | None:
-    down = _per_second("downtime")(ledger, member, argument)
+def _availability(account: Account, member: Member, argument: str) -> Estimate | None:
+    down = _per_second("downtime")(account, member, argument)
     return None if down is None else replace(down, value=1.0 - down.value)
 
 
-def _outage_mean(ledger: Ledger, member: Member, argument: str) -> Estimate | None:
-    return estimate.ratio(ledger.ratio("outage", ""), "s", member.loaded.scenario.confidence)
+def _outage_mean(account: Account, member: Member, argument: str) -> Estimate | None:
+    return estimate.ratio(account.ledger.ratio("outage", ""), "s", member.loaded.scenario.confidence)
 
 
-def _outage_quantile(ledger: Ledger, member: Member, argument: str) -> Estimate | None:
-    return estimate.quantile(ledger.lengths[""], _level(argument), "s", member.loaded.scenario.confidence)
+def _outage_quantile(account: Account, member: Member, argument: str) -> Estimate | None:
+    return estimate.quantile(account.ledger.lengths[""], _level(argument), "s", member.loaded.scenario.confidence)
 
 
-def _no_outage(ledger: Ledger, member: Member, argument: str) -> Estimate | None:
-    spared = ledger.replications - round(ledger.column("struck").total)
-    return estimate.proportion(spared, ledger.replications, member.loaded.scenario.confidence)
-
-
-def _year_at_most(ledger: Ledger, member: Member, argument: str) -> Estimate | None:
-    years = ledger.years[""]
+def _year_at_most(account: Account, member: Member, argument: str) -> Estimate | None:
+    years = account.ledger.years[""]
     return estimate.proportion(years.at_most(duration_s(argument)), years.n, member.loaded.scenario.confidence)
 
 
@@ -322,7 +317,9 @@ QUANTITIES: dict[str, Quantity] = {
         is_probability=True,
     ),
     "P(no outage in the horizon)": Quantity(
-        lambda m, _: 1.0 - m.interval(m.nodes(Service.DOWN)).passage(m.horizon_s), _no_outage, is_probability=True
+        lambda m, _: 1.0 - m.interval(m.nodes(Service.DOWN)).passage(m.horizon_s),
+        _share_of_replications("spared"),
+        is_probability=True,
     ),
     "P(downtime in the first year at most)": Quantity(
         lambda m, limit: _complement(Downtime(m.solution, None, YEAR_S).exceeds(duration_s(limit))),
@@ -370,8 +367,8 @@ def exact_value(member: Member, text: str, unit: str) -> Estimate | None:
     return estimate.exact(value * scale_of(unit), unit)
 
 
-def from_ledger(ledger: Ledger, member: Member, text: str, unit: str, method: str) -> Estimate | None:
-    """The answer of a reader that made this ledger of one horizon; None where the ledger does not hold it."""
+def sampled_value(account: Account, member: Member, text: str, unit: str, method: str) -> Estimate | None:
+    """The answer of a reader that walked the paths of this account; None where the account does not hold it."""
     found, argument = quantity(text)
-    value = None if found.simulated is None else found.simulated(ledger, member, argument)
+    value = None if found.simulated is None else found.simulated(account, member, argument)
     return None if value is None else replace(_scaled(value, scale_of(unit)), unit=unit, method=method)

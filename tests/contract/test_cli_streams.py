@@ -178,7 +178,7 @@ def test_piped_tables_are_whole_and_name_every_strategy_and_phase(ksim) -> None:
 
 
 def test_one_replication_and_no_outage_are_shown(ksim) -> None:
-    done = ksim("run", "vm", "--set", "replications=1", "--set", "horizon=1 s")
+    done = ksim("run", "vm", "--set", "replications=1", "--set", "horizon=1 s", "--engine", "simulated")
     assert done.code == 0
     assert "± ?" in done.out
     done = ksim("run", "vm", "--set", "replications=1", "--set", "horizon=1 s", "--json")

@@ -15,7 +15,7 @@ import pytest
 from ksim.chance.distributions import Exponential
 from ksim.chance.grammar import parse_law
 from ksim.errors import GraphError
-from ksim.evidence.ledger import Ledger, fold
+from ksim.evidence.account import Account
 from ksim.exact.solve import Solution, solvable
 from ksim.macro.walker import Walker
 from ksim.model import families as files
@@ -61,11 +61,12 @@ def test_the_defaults_make_a_member_that_is_solved_and_walked(tmp_path: Path, na
     assert all(math.isfinite(v) and v > 0.0 for v in solution.visits)
     assert life == life_of(tmp_path, name)
     horizon_s = 200.0 * solution.cycle_s
-    ledger = Ledger(dict(life.layout.budgets))
+    account = Account(life.layout, horizon_s)
     walker = Walker(life, seed=1, batch=4)
     for replication in range(4):
-        ledger.add(fold(walker.path(replication, horizon_s), life.layout, horizon_s))
-    assert {column for column in ledger.means if column.startswith("earned:")} <= {f"earned:{r}" for r in life.rewards}
+        account.add(walker.path(replication, horizon_s))
+    assert account.ledger.replications == 4
+    assert {column for column in account.means if column.startswith("earned:")} <= {f"earned:{r}" for r in life.rewards}
     assert len(as_json(life)["nodes"]) == len(life.nodes)
 
 

@@ -172,7 +172,7 @@ def test_v1_two_state() -> None:
 
 
 def test_v1_distribution_as_published() -> None:
-    """The numbers that test_walker.py compares the simulated reader with."""
+    """The numbers that test_walker.py compares the walkers with."""
     assert math.exp(-V1_RATE * 525_600) == pytest.approx(0.13533528, abs=5e-9)
     assert takacs(V1_RATE, V1_REPAIR, 525_600, 20.0) == pytest.approx(0.60351671, abs=5e-9)
 

@@ -1,4 +1,6 @@
-"""Simulated = exact: on every shipped base under every strategy the walker has the law that the solver computes.
+"""Sampled = exact: on every shipped base under every strategy the walker has the law that the solver computes.
+
+The long paths are walked by machine code, whose every bit is SimPy's: tests/property/test_compiled.py sees to that.
 
 Means are blind to rare branches, so three things are compared for each node: how often each way is taken (exact
 binomial), the law of each dwell (DKW band), and, over all, the mean outage (z-test, sd by the solver).
@@ -15,10 +17,10 @@ import numpy as np
 import pytest
 
 from ksim.chance.distributions import Constant
+from ksim.compiled.walk import Walker
 from ksim.evidence.ledger import fold
 from ksim.exact.race import race
 from ksim.exact.solve import Solution
-from ksim.macro.walker import Walker
 from ksim.model.base import shipped
 from ksim.model.compose import lifecycle, recovery_strategies
 from ksim.model.lifecycle import Lifecycle, Node
