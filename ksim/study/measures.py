@@ -113,6 +113,8 @@ def _exact(solution: Solution, horizon_s: float) -> Iterator[tuple[str, float, s
             MIN_PER_YEAR,
         )
     yield from _exact_phases(solution, by_cause)
+    for name, (_, unit) in solution.life.rewards.items():
+        yield f"reward:{name}", solution.reward(name), unit
 
 
 def _exact_phases(solution: Solution, by_cause: dict[str, dict[str, float]]) -> Iterator[tuple[str, float, str]]:
