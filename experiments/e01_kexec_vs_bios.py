@@ -6,6 +6,7 @@ from ksim.study.experiment import Experiment
 EXPERIMENT = Experiment(
     name="e01_kexec_vs_bios",
     question="What does a kernel failure cost with a full BIOS reboot, kdump, kdump and kexec, or a direct kexec?",
+    tails=True,
     scenarios=("rack-server", "vm", "large-memory"),
     expectation=(
         "firmware dominates on bare metal, so skipping it is worth more than anything else; kdump costs downtime "

@@ -147,5 +147,5 @@ class Interval:
 
         what = ("entries into", "time spent in", "probability of")[which]
         names = ", ".join(f"'{name}'" for name in list(weights)[:3])
-        laws = not_memoryless(self.life)
-        return float(invert(transforms, t, f"{what} {names} (because {laws[0]})"))
+        laws = "".join(f" (because {law})" for law in not_memoryless(self.life)[:1])
+        return float(invert(transforms, t, f"{what} {names}{laws}"))

@@ -150,11 +150,15 @@ class Chain:
     def _by_steps(self, start: Array, leave: Array, top: float, t: float) -> tuple[Array, Array]:
         weights, tails = poisson(top * t)
         stay, share = 1.0 - leave / top, self._rates / top
-        now, at, spent = start, np.zeros(self.size), np.zeros(self.size)
+        now, at, spent, lost = start, np.zeros(self.size), np.zeros(self.size), np.zeros(self.size)
         for weight, tail in zip(weights.tolist(), tails.tolist(), strict=True):
             at += weight * now
-            spent += tail * now
+            # a long sum of equal terms rounds to one side every time: what is lost is added next time (Kahan)
+            more = tail * now - lost
+            total = spent + more
+            spent, lost = total, (total - spent) - more
             now = stay * now + np.bincount(self._targets, share * now[self._sources], self.size)
+            now /= now.sum()  # 1 but for the rounding of each row, which would add up over many steps
         return at, spent / top
 
     def _by_squares(self, start: Array, leave: Array, top: float, t: float, doublings: int) -> tuple[Array, Array]:
@@ -208,5 +212,6 @@ def poisson(mean: float) -> tuple[Array, Array]:
         down.append(value)
     weights = np.array([0.0] * n + down[::-1] + up)
     weights /= math.fsum(weights.tolist())
-    above = np.cumsum(weights[::-1])[::-1]
-    return weights, np.append(above[1:], 0.0)
+    above, below = np.cumsum(weights[::-1])[::-1], np.cumsum(weights)
+    # from the nearer end, where few digits have been added up
+    return weights, np.where(np.arange(len(weights)) < mode, 1.0 - below, np.append(above[1:], 0.0))

@@ -145,6 +145,11 @@ AFTER_EIO: Mapping[tuple[str, str], AfterEio] = {
     ("ext4", "metadata"): AfterEio(
         "what errors= says", "ext4_error", Source("Linux", "fs/ext4/super.c, ext4_handle_error()")
     ),
+    ("ext4", "journal"): AfterEio(
+        "the journal is aborted: read-only, whatever errors= says, or a panic",
+        "ext4_abort",
+        Source("Linux", "fs/jbd2/commit.c; fs/ext4/super.c, __ext4_abort()"),
+    ),
     ("xfs", "log"): AfterEio(
         "the file system shuts down at once", "xfs_shutdown", Source("Linux", "fs/xfs/xfs_fsops.c")
     ),

@@ -169,7 +169,7 @@ _BY_FAMILY = {
 _ONLY_FOR = {
     "writes": {"user_taint"},
     "exit_code": {"init_exit"},
-    "fs_errors": {"ext4_error"},
+    "fs_errors": {"ext4_error", "ext4_abort"},
     "hung_reports": {"hung_task"},
     "hung_tasks": {"hung_task"},
     "stalls": {event for event, seen_by in SEEN_BY.items() if {"rcu_stall", "workqueue_lockup"} & set(seen_by)},

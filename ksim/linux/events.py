@@ -98,7 +98,9 @@ _EVENTS = (
     Event("oom_memcg", "memory", "a memory cgroup is at its limit", _OOM),
     Event("oom_no_victim", "memory", "out of memory, and nothing is left that may be killed", _OOM),
     # ---- file systems
-    Event("ext4_error", "file_system", "inconsistent metadata or a failed journal of ext4", _linux("fs/ext4/super.c")),
+    Event("ext4_error", "file_system", "inconsistent metadata of ext4", _linux("fs/ext4/super.c")),
+    Event("ext4_abort", "file_system", "a journal of ext4 that could not be written",
+          _linux("fs/ext4/ext4_jbd2.c, ext4_journal_check_start()")),
     Event("xfs_shutdown", "file_system", "failed log or corrupted metadata of XFS", _linux("fs/xfs/xfs_fsops.c")),
     Event("xfs_metadata_write", "file_system", "failed write of an XFS metadata buffer (EIO, ENOSPC)",
           _linux("fs/xfs/xfs_sysfs.c")),

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappush
-from typing import Literal
-
-from simpy.events import NORMAL
+from typing import Any, Literal
 
 from ksim.linux.block import DISKS, Kind, abort_s, reset_rungs_s
 from ksim.linux.console import devices
 from ksim.linux.vocabulary import Release
 from ksim.linux.watermarks import PAGE_BYTES
-from ksim.micro.clock import Clock
+from ksim.micro.clock import LATER, Clock, Due
 from ksim.micro.strike import Trigger
 from ksim.units import to_ns, to_s
 
@@ -33,7 +32,6 @@ class Request:
     """
 
     __slots__ = (
-        "answered",
         "began_ns",
         "done",
         "due_ns",
@@ -46,21 +44,15 @@ class Request:
         "tries",
     )
 
-    def __init__(self, clock: Clock, op: Op, pages: int, done: Callable[[Request], None], sector: int = 0) -> None:
-        self.answered: Callable[[Request], object] = _nothing
+    def __init__(self, clock: Clock, op: Op, pages: int, done: Callable[[Request], Any], sector: int = 0) -> None:
         self.op, self.pages, self.done, self.sector = op, pages, done, sector
-        self.issued_ns: int = clock._now
-        self.began_ns = self.due_ns = 0
+        self.issued_ns = self.began_ns = self.due_ns = clock._now
         self.tries = 0
         self.failed = self.is_over = False
 
-    def happens(self) -> None:
-        """The disk answers."""
-        self.answered(self)
 
-
-def _nothing(_: Request) -> None:
-    return None
+def _never() -> Trigger:
+    return Trigger(float)  # which is never asked
 
 
 @dataclass(slots=True)
@@ -75,12 +67,8 @@ class Ladder:
     medium: Trigger
     abort_works: Callable[[], bool]
     reset_works: Callable[[], bool]
-    write_error: Trigger | None = None
-    flush_error: Trigger | None = None
-
-    def errors(self, op: Op) -> Trigger | None:
-        """What may make an answered command an error."""
-        return self.medium if op == "read" else self.write_error if op == "write" else self.flush_error
+    write_error: Trigger = field(default_factory=_never)
+    flush_error: Trigger = field(default_factory=_never)
 
 
 class BlockDevice:
@@ -99,7 +87,7 @@ class BlockDevice:
         *,
         channels: int,
         service_ns: dict[Op, Callable[[], int]],
-        page_ns: int,
+        page_ns: Mapping[Op, int],
         ladder: Ladder,
         log: Callable[[list[str]], None],
         on_irq: Callable[[], None] | None = None,
@@ -113,8 +101,7 @@ class BlockDevice:
         self._on_irq, self._armed = on_irq, armed
         self._rules = DISKS[kind]
         self._timeout_ns = to_ns(self._rules.timeout_s if timeout_s is None else timeout_s)
-        self._heap, self._number = clock._queue, clock._eid.__next__
-        self._answer = self._answered
+        self._heap, self._eid = clock._queue, clock._eid
         self.queue: deque[Request] = deque()
         self.busy: dict[Request, None] = {}
         self.is_offline = False
@@ -138,7 +125,8 @@ class BlockDevice:
     def submit(self, request: Request) -> None:
         """Hands a command to the driver; ``request.done`` is called when it is over."""
         self.issued += 1
-        self.reads += request.op == "read"
+        if request.op == "read":
+            self.reads += 1
         if self.is_offline:
             if self.kind == "scsi":
                 self._log([devices.rejecting_offline()])
@@ -163,38 +151,45 @@ class BlockDevice:
     # ---------------------------------------------------------------- one command
 
     def _begin(self, request: Request) -> None:
-        ladder, clock = self.ladder, self.clock
         self.busy[request] = None
-        request.began_ns = clock._now
-        if ladder.lost.due():
-            request.due_ns = clock.now + self._timeout_ns
-            clock.after(self._timeout_ns, lambda: self._times_out(request))
+        request.began_ns = link_ns = self.clock._now
+        is_lost = self.ladder.lost.due
+        if is_lost():
+            request.due_ns = link_ns + self._timeout_ns
+            self.clock.after(self._timeout_ns, lambda: self._times_out(request))
             return
-        link_ns = max(clock._now, self._link_free_ns) + request.pages * self._page_ns
-        self._link_free_ns = link_ns
-        request.due_ns = link_ns + self._service_ns[request.op]()
-        request.answered = self._answer
-        heappush(self._heap, (request.due_ns, NORMAL, self._number(), request))
+        if link_ns < self._link_free_ns:
+            link_ns = self._link_free_ns
+        op = request.op
+        self._link_free_ns = link_ns = link_ns + request.pages * self._page_ns[op]
+        service_ns = self._service_ns[op]
+        request.due_ns = due_ns = link_ns + service_ns()
+        heappush(self._heap, (due_ns, next(self._eid), partial(self._answered, request)))
 
-    def _answered(self, request: Request) -> None:
+    def _answered(self, request: Request) -> Due:
         now = self.clock._now
-        late_ns = request.due_ns - now
-        if late_ns > 0:  # the adapter was frozen meanwhile
-            heappush(self._heap, (request.due_ns, NORMAL, self._number(), request))
-            return
+        if request.due_ns > now or request.is_over:  # the adapter was frozen meanwhile, or is gone
+            if not request.is_over:
+                heappush(self._heap, (request.due_ns, next(self._eid), partial(self._answered, request)))
+            return LATER
         if self._armed and self._on_irq is not None:
             self._on_irq()
         del self.busy[request]
         self.busy_ns += now - request.began_ns
-        errors = self.ladder.errors(request.op)
-        if errors is not None and errors.due():
-            self._fail(request, "critical medium" if request.op == "read" else "I/O")
+        op, ladder = request.op, self.ladder
+        error = ladder.medium if op == "read" else ladder.write_error if op == "write" else ladder.flush_error
+        is_error = error.due
+        if is_error():
+            due: Due = LATER
+            self._fail(request, "critical medium" if op == "read" else "I/O")
         else:
             self.completed += 1
             request.is_over = True
-            request.done(request)
+            done = request.done
+            due = done(request) or LATER
         if self.queue:
             self._refill()
+        return due
 
     def _refill(self) -> None:
         while self.queue and len(self.busy) < self.channels and not self.is_frozen and not self.is_offline:
@@ -207,7 +202,7 @@ class BlockDevice:
         request.failed = request.is_over = True
         line = devices.io_error(self.name, request.sector, request.op.upper(), 0, status=status, release=self._release)
         self._log([line])
-        request.done(request)
+        self.clock.put(request.done(request))
 
     # ---------------------------------------------------------------- no answer
 
@@ -274,5 +269,4 @@ class BlockDevice:
         self.busy.pop(request, None)
         for waiting in [request, *self.busy, *self.queue]:
             self.busy.pop(waiting, None)
-            waiting.answered = _nothing
             self._fail(waiting, "I/O")

@@ -12,8 +12,10 @@ from typing import Literal
 
 from ksim.errors import ScenarioError, nearest
 from ksim.linux.events import EVENTS
-from ksim.micro.strike import point_named
+from ksim.micro.strike import POINTS, point_named
 
+SLEEPS = ("hung_task", "silent_hang")
+"""Faults that are a sleep without an end."""
 CAUSES: Mapping[str, str] = {
     "memory_access": "improper memory access",
     "bad_ram": "bad RAM",
@@ -99,9 +101,11 @@ _OWN = (
     Fault("write_error", "disk", "a write that ends with EIO", "disk", "", _IRQ, "write_error", 10),
     Fault("flush_error", "disk", "a cache flush that ends with EIO", "disk", "", _IRQ, "flush_error", 2),
     Fault("packet_lost", "disk", "a received packet that gets lost", "nic", "", "napi_poll", "drop"),
+    Fault("link_flap", "disk", "the network card loses its carrier for a while", "nic", "", "napi_poll", "flap"),
     Fault("nic_hang", "disk", "the network card stops sending", "nic", "", "dev_queue_xmit", "hang"),
     Fault("lock_inversion", "conflict", "two directories are locked in the wrong order", "lock", "", "vfs_rename"),
-    Fault("memory_leak", "software", "a program that takes memory as fast as it can", "program", "", "handle_mm_fault"),
+    Fault("memory_leak", "software", "a program that takes memory as fast as it can", "program", "", "do_syscall_64",
+          "", 1),
 )  # fmt: skip
 FAULTS: Mapping[str, Fault] = {
     **{name: Fault(name, cause, EVENTS[name].what, event=name, point=at) for name, (cause, at) in _AT.items()},
@@ -122,7 +126,7 @@ def parse_fault(text: str) -> Asked:
     """``NAME``, ``NAME@POINT``, ``NAME:N`` or ``NAME@POINT:N``: the N-th time that the kernel comes by there (by
     default the point's own ``nth``).
 
-    Raises ScenarioError for an unknown fault or point, and for a pass that is no number from 1.
+    Raises ScenarioError for an unknown fault or point, a pass that is no number from 1, and a sleep where nobody can.
     """
     head, colon, number = text.partition(":")
     name, at, point = head.partition("@")
@@ -133,6 +137,8 @@ def parse_fault(text: str) -> Asked:
     if at and fault.kind != "event":
         raise ScenarioError(f"fault {name} strikes at {fault.point} and nowhere else")
     found = point_named(point.strip()).name if at else fault.point
+    if fault.name in SLEEPS and not POINTS[found].may_sleep:
+        raise ScenarioError(f"fault {name}: nobody can sleep in {found}; the kernel calls that scheduling_while_atomic")
     if colon and not (number.strip().isascii() and number.strip().isdigit() and 1 <= int(number[:20]) <= 10**12):
         raise ScenarioError(f"fault {name}: expected a pass from 1 to 1000000000000 behind ':', got '{number[:40]}'")
     return Asked(fault, found, int(number) if colon else fault.nth or point_named(found).nth)

@@ -62,7 +62,7 @@ def oom_victim(boot: Boot, task: Task | None) -> Process | None:
         Candidate(
             process.pid,
             process.comm,
-            process.anon,
+            process.rss,
             process.swapped,
             process.tables,
             process.oom_score_adj,

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from ksim.linux.block import after_eio
+from ksim.linux.console import devices
 from ksim.linux.vocabulary import Lock as Kind
 from ksim.linux.watermarks import DIRTY_EXPIRE_S, DIRTY_WRITEBACK_S, PAGE_BYTES, READAHEAD_BYTES
 from ksim.micro.blkdev import BlockDevice, Request
-from ksim.micro.clock import Clock, Deadline
-from ksim.micro.locks import Lock
+from ksim.micro.clock import LATER, Clock, Deadline, Due
+from ksim.micro.locks import Lock, Spinlock
 from ksim.micro.pager import Pager
 from ksim.micro.task import Task
 from ksim.units import to_ns
@@ -26,6 +28,8 @@ JOURNAL_COMMIT_S = 5
 READAHEAD = int(READAHEAD_BYTES.value) // PAGE_BYTES
 COMMIT = "jbd2_log_wait_commit"
 """What a task waits for in fsync(), when its data are on disk already."""
+BALANCE = "balance_dirty_pages"
+"""What a writer waits for above the hard limit of dirty memory."""
 WRITE_PAGES = 256  # of one request: 1 MiB
 _EXPIRE_NS, _WRITEBACK_NS = to_ns(DIRTY_EXPIRE_S.value), to_ns(DIRTY_WRITEBACK_S.value)
 _COMMIT_NS = to_ns(JOURNAL_COMMIT_S)
@@ -56,12 +60,14 @@ class File:
     @cached.setter
     def cached(self, pages: int) -> None:
         self._cached = pages
-        self.hit = min(1.0, pages / self.pages) ** self.skew if self.pages else 1.0
+        self.hit = (pages / self.pages) ** self.skew if pages < self.pages else 1.0
 
 
 class FileSystem:
-    """ext4 or XFS on one disk. ``on_error``: called with the event of ``ksim.linux.events`` when the disk lets it down.
+    """ext4 or XFS on one disk. ``on_error``: called with the event of ``ksim.linux.events`` when the disk lets it down,
+    and with the task that finds out; ``log`` takes lines of the console.
 
+    ``is_aborted``: the journal is, and nobody has wanted to change anything since.
     ``calm``: dirty pages below which no writer has to look at the limits.
     """
 
@@ -73,17 +79,19 @@ class FileSystem:
         pager: Pager,
         *,
         new_request: Callable[..., Request],
-        on_error: Callable[[str], None],
+        on_error: Callable[[str, Task], None],
+        log: Callable[[list[str]], None],
         draw: Callable[[], float],
         pass_by: Callable[[str, Task], Generator[Any, Any, None]],
         armed: Mapping[str, Any],
     ) -> None:
         self.clock, self.kind, self.disk, self.pager = clock, kind, disk, pager
         self._new_request, self._on_error, self._draw = new_request, on_error, draw
-        self._pass_by, self._armed = pass_by, armed
+        self._pass_by, self._armed, self._log = pass_by, armed, log
         self.files: list[File] = []
-        self.is_read_only = False
+        self.is_read_only = self.is_aborted = False
         self.journal = Lock("j_checkpoint_mutex", Kind.MUTEX)
+        self.list_lock = Spinlock("j_list_lock", clock, LIST_LOCK_NS)
         self.running_tid, self.committed_tid, self.failed_tid = 1, 0, 0
         self.has_updates = False
         self._committed: list[Task] = []
@@ -104,32 +112,56 @@ class FileSystem:
 
     # ---------------------------------------------------------------- what system calls need
 
-    def miss(self, task: Task, file: File, pages: int) -> Generator[Any, Any, bool]:
-        """Reads pages that are not in memory, with readahead. False: EIO, or the task was killed."""
+    def miss(self, task: Task, file: File, pages: int, *, is_metadata: bool = False) -> Generator[Any, Any, bool]:
+        """Reads pages that are not in memory, with readahead. False: EIO, or the task was killed.
+
+        SIGKILL ends the wait for data (filemap_update_page()), not that for a block of ``is_metadata``
+        (wait_on_buffer()); the disk goes on with it in any case.
+        """
         self.cache_misses += 1
-        wanted = max(pages, min(READAHEAD, file.pages - file.cached))
+        wanted = _readahead(file, pages)
         if not self.pager.take(wanted) and not (yield from self.pager.allocate(task, wanted)):
             return False
-        memory = self.pager.memory
-        memory.reading += wanted
-        if "submit_bio" in self._armed:
-            yield from self._pass_by("submit_bio", task)
-        request = self._new_request("read", wanted, lambda request: task.wake())
+        self.pager.memory.reading += wanted
+        for point in ("folio_add_lru", "submit_bio"):
+            if point in self._armed:
+                yield from self._pass_by(point, task)
+        request = self._new_request("read", wanted, partial(self._arrived, task, file))
         self.disk.submit(request)
-        while not request.is_over:
+        task.is_killable = not is_metadata
+        while not (request.is_over or (task.is_killable and task.is_killed)):
             yield task.sleep("D", request)
-        task.waits_for = None
-        memory.reading -= wanted
+        task.waits_for, task.is_killable = None, False
+        return request.is_over and not request.failed
+
+    def fetch(self, task: Task, file: File, pages: int) -> Request | None:
+        """The same up to the sleep. None: memory is short or a fault waits, and nothing was done."""
+        pager, wanted = self.pager, _readahead(file, pages)
+        memory = pager.memory
+        left = memory.free - wanted
+        if left < pager.low or self._armed:
+            return None
+        memory.free = left
+        memory.reading += wanted
+        self.cache_misses += 1
+        task.is_killable = True
+        new_request = self._new_request
+        request = new_request("read", wanted, partial(self._arrived, task, file))
+        self.disk.submit(request)
+        return request
+
+    def _arrived(self, task: Task, file: File, request: Request) -> Due:
+        pages, memory = request.pages, self.pager.memory
+        memory.reading -= pages
         if request.failed:
             self.eio += 1
-            self.pager.give_back(wanted)
-            return False
-        grown = min(wanted, file.pages - file.cached)
-        file.cached += grown
-        memory.cache += grown
-        if grown < wanted:
-            self.pager.give_back(wanted - grown)
-        return True
+            self.pager.give_back(pages)
+        elif pages <= file.pages - file._cached:
+            file.cached = file._cached + pages
+            memory.cache += pages
+        else:
+            self.grown(file, pages)
+        return task.rouse() if task.waits_for is request else LATER  # it was killed, and does not wait any more
 
     def missing(self, file: File, pages: int) -> int:
         """How many pages of memory a write of ``pages`` needs: none where the file is in memory already."""
@@ -142,25 +174,30 @@ class FileSystem:
         """``pages`` of the file are dirty now; pages that were dirty before stay so."""
         self.has_updates = True
         clean = file._cached - file.dirty
-        more = pages if pages < clean else clean
-        if more <= 0:
-            return
-        memory, now, batches = self.pager.memory, self.clock._now, file.batches
-        file.dirty += more
-        file.written += more
-        memory.dirty += more
-        memory.private += more
-        if memory.private > memory.cache:
+        if pages > clean:
+            pages = clean
+            if pages <= 0:
+                return
+        file.dirty += pages
+        file.written += pages
+        memory = self.pager.memory
+        memory.dirty += pages
+        memory.private = private = memory.private + pages
+        if private > memory.cache:
             memory.private = memory.cache
-        if batches and now - batches[-1][0] < BATCH_NS:
-            batches[-1][1] += more
-        else:
-            batches.append([now, more])
+        now, batches = self.clock._now, file.batches
+        if batches:
+            batch = batches[-1]
+            if now - batch[0] < BATCH_NS:
+                batch[1] += pages
+                return
+        batches.append([now, pages])
 
     def grown(self, file: File, pages: int) -> None:
-        """The new pages of a write are in the cache, unless a reader was there first."""
-        grown = min(pages, file.pages - file.cached)
-        file.cached += grown
+        """New pages are in the cache, unless somebody else was there first."""
+        room = file.pages - file._cached
+        grown = pages if pages < room else room
+        file.cached = file._cached + grown
         self.pager.memory.cache += grown
         if grown < pages:
             self.pager.give_back(pages - grown)
@@ -171,10 +208,11 @@ class FileSystem:
         flusher = self.flusher
         if self.pager.memory.dirty > background and flusher is not None and flusher.state == "S":
             flusher.wake()
+        task.is_killable = True
         while self.pager.memory.dirty > hard and not self.is_read_only and not task.is_killed:
             self._throttled.append(task)
-            yield task.sleep("D", "balance_dirty_pages")
-            task.waits_for = None
+            yield task.sleep("D", BALANCE)
+        task.waits_for, task.is_killable = None, False
 
     def sync(self, task: Task, file: File) -> Generator[Any, Any, bool]:
         """fsync(): all that was written so far is on disk, and the journal says so. False: EIO."""
@@ -205,13 +243,12 @@ class FileSystem:
         """Writes dirty pages, all requests at once, and waits for the last."""
         left, failed = 0, False
 
-        def done(request: Request) -> None:
+        def done(request: Request) -> Due:
             nonlocal left, failed
             left -= 1
             failed = failed or request.failed
             self._written(file, request.pages, request.failed)
-            if not left:
-                task.wake()
+            return LATER if left else task.rouse()
 
         if pages > 0 and "submit_bio" in self._armed:
             yield from self._pass_by("submit_bio", task)
@@ -286,12 +323,14 @@ class FileSystem:
                 continue
             self.has_updates = False
             tid, self.running_tid = self.running_tid, self.running_tid + 1
-            yield from self.journal.take(task)
-            if "jbd2_journal_commit_transaction" in self._armed:
-                yield from self._pass_by("jbd2_journal_commit_transaction", task)
-            yield task.cpu.kernel(task, COMMIT_NS)
+            if not self.journal.try_take(task):
+                yield from self.journal.take(task)
+            for point in ("jbd2_journal_commit_transaction", "__jbd2_journal_file_buffer"):
+                if point in self._armed:
+                    yield from self._pass_by(point, task)
+            yield task.cpu.kernel(task, COMMIT_NS + self.list_lock.take())
             for op, pages in (("write", JOURNAL_PAGES), ("flush", 0)):
-                request = self._new_request(op, pages, lambda request: task.wake())
+                request = self._new_request(op, pages, task.rouse)
                 self.disk.submit(request)
                 while not request.is_over:
                     yield task.sleep("D", request)
@@ -299,7 +338,12 @@ class FileSystem:
                 if request.failed:
                     self.eio += 1
                     self.failed_tid = tid  # jbd2_log_wait_commit() of those who wait for it returns -EIO
-                    self._on_error(after_eio(self.kind, "log" if self.kind == "xfs" else "metadata").event)
+                    if self.kind == "xfs":
+                        self._on_error(after_eio("xfs", "log").event, task)
+                    elif not self.is_read_only:
+                        self._log([devices.journal_aborted(f"{self.disk.name}-8")])
+                        self.is_aborted = True
+                        self.shut_down()
                     break
             else:
                 self.committed_tid = tid
@@ -311,6 +355,12 @@ class FileSystem:
         for task in waiting:
             task.wake()
 
+    def refuses(self, task: Task) -> None:
+        """EROFS. The first who meets an aborted journal tells everybody (ext4_journal_check_start())."""
+        if self.is_aborted:
+            self.is_aborted = False
+            self._on_error(after_eio("ext4", "journal").event, task)
+
     def shut_down(self) -> None:
         """No more writes: everybody who waits for one gets an error."""
         self.is_read_only = True
@@ -318,10 +368,19 @@ class FileSystem:
         self._release_throttled()
 
 
+def _readahead(file: File, pages: int) -> int:
+    wanted = file.pages - file._cached
+    if wanted > READAHEAD:
+        wanted = READAHEAD
+    return wanted if wanted > pages else pages
+
+
 JOURNAL_PAGES = 8
 """Of one commit: descriptor, a few metadata blocks, commit block. ASSUMED."""
 COMMIT_NS, WRITEBACK_PAGE_NS = 20_000, 200
 """CPU time of one commit, and of one page that the flusher hands to the disk. ASSUMED."""
+LIST_LOCK_NS = 200
+"""That a write or a commit holds j_list_lock: a few cache misses. ASSUMED. XFS has its xc_push_lock there."""
 BATCH_NS = 100_000_000
 """Pages that became dirty within so long count as equally old."""
 FLUSH_PAGES = 1024

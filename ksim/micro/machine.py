@@ -11,12 +11,14 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from ksim.chance.distributions import Law
 from ksim.chance.portable import Array
 from ksim.chance.streams import Stream
 from ksim.linux.escalation import Decision
 from ksim.linux.vocabulary import Context, TaskKind
-from ksim.micro import build, crash
+from ksim.micro import build, crash, programs
 from ksim.micro.blkdev import BlockDevice, Request
 from ksim.micro.causes import Asked
 from ksim.micro.clock import Clock
@@ -26,7 +28,7 @@ from ksim.micro.netdev import NetDevice, Socket
 from ksim.micro.oops import Oops
 from ksim.micro.pager import Pager
 from ksim.micro.recorder import Recorder
-from ksim.micro.syscall import Syscalls
+from ksim.micro.syscall import WAIT, Syscalls
 from ksim.micro.task import Process, Task
 from ksim.micro.watchdog import Watchdog
 from ksim.model.impact import CrashImpact
@@ -35,6 +37,8 @@ from ksim.model.scenario import Scenario
 from ksim.model.schema_micro import Micro
 from ksim.units import to_ns, to_s
 
+FOREVER_NS = 2.0**62
+"""146 years."""
 PARTS = 50
 """In how many parts a boot is played, for those who wait."""
 
@@ -97,7 +101,6 @@ class Boot:
         self.micro = scenario.micro or Micro()
         self.linux = Machine(scenario)
         self.clock = Clock()
-        self.never = self.clock.event()
         self.oops = Oops(self)
         self.armed = self.oops.armed
         self.pass_by, self.passes_irq = self.oops.pass_by, self.oops.passes_irq
@@ -125,7 +128,8 @@ class Boot:
         """Whole nanoseconds of a law in seconds."""
 
         def values(u: Array) -> list[Any]:
-            return list(map(round, (law.quantile(u) * 1e9).tolist()))
+            drawn: list[int] = np.rint(np.minimum(law.quantile(u) * 1e9, FOREVER_NS)).astype(np.int64).tolist()
+            return drawn
 
         return self._stream(name, values)
 
@@ -151,7 +155,7 @@ class Boot:
                 stuck = self.watchdog.stuck()
                 kind: Literal["survived", "hung"] = "hung" if stuck else "survived"
                 decision = next((e.decision for e in reversed(self.console) if e.decision), None)
-                silent = bool(stuck) and not self.console
+                silent = bool(stuck) and not self.watchdog.is_reported()
                 self.ending = Ending(
                     kind,
                     self.clock.now,
@@ -174,7 +178,7 @@ class Boot:
         """panic(): the clock stops."""
         if self.ending is not None:
             return
-        self.clock.stopped = True
+        self.clock.stop()
         struck_ns, stuck = self.oops.struck_ns, self.watchdog.stuck()
         impact = self.impact(to_s(self.clock.now - struck_ns))
         self.ending = Ending(
@@ -216,19 +220,47 @@ class Boot:
     def exits(self, task: Task, oopsed: bool) -> None:
         """do_exit(): the call of a client that it served is lost; the last thread gives all memory back.
 
-        Nobody reaps a task that the kernel has parked, nor the children of a systemd that is frozen: they stay zombies.
+        The first thread of a process is a zombie until the last has ended, and then until the parent has waited for it:
+        systemd does at once, unless it is frozen. Nobody reaps a task that the kernel has parked.
         """
-        if task in self.oops.parked or self.oops.init_frozen:
+        if task in self.oops.parked or (task is task.process.threads[0] and not task.process.is_kernel):
             task.became("Z")
         if task.serves is not None:
             self.nic.abandons(task.serves)
         process = task.process
         if process.alive == 0 and not process.is_kernel:
+            for child in process.children:  # KillMode=control-group
+                child.parent = None
+                for thread in child.threads:
+                    thread.kill()
             self.pager.release(process)
             if process in self.pager.processes:
                 self.pager.processes.remove(process)
             if process.restarts and not self.oops.init_frozen and process.kind is TaskKind.USER:
                 self.clock.after(build.RESTART_NS, lambda: build.restart(self, process))
+            if process.parent is not None:
+                process.parent.zombies.append(process)
+                if process.parent.threads[0].waits_for == WAIT:
+                    process.parent.threads[0].wake()
+            elif not self.oops.init_frozen:
+                self._reaped(process)
+
+    def fork(self, parent: Process, comm: str, body: programs.Body, pages: int) -> None:
+        """A child that runs another program."""
+        build.fork(self, parent, comm, body, pages)
+
+    def reap(self, child: Process) -> None:
+        """release_task(): the parent has waited for a child that had ended; nothing is left of it."""
+        assert child.parent is not None
+        child.parent.children.remove(child)
+        self._reaped(child)
+        for thread in child.threads:
+            self.tasks.remove(thread)
+
+    def _reaped(self, process: Process) -> None:
+        leader = process.threads[0]
+        if leader not in self.oops.parked:
+            leader.became("X")
 
     def out_of_memory(self, task: Task | None) -> bool:
         """The OOM killer: a process dies or the machine does. False: nobody may be killed, or it is over."""
@@ -269,14 +301,11 @@ class Boot:
         self.oops.struck_ns = self.clock.now
         self.oops.carry_out(self.oops.decide("warn", None, context=Context.SOFTIRQ), 0)
 
-    def file_system_error(self, event: str) -> None:
-        """The disk let the file system down."""
-        if not event:
-            return
-        mount = {"fs_errors": self.micro.disk.errors} if event == "ext4_error" else {}
-        decision = self.oops.decide(event, self.files.jbd2, **mount)
+    def file_system_error(self, event: str, task: Task) -> None:
+        """The disk let the file system down, and ``task`` found out."""
+        mount = {"fs_errors": self.micro.disk.errors} if event.startswith("ext4") else {}
         self.oops.struck_ns = self.clock.now
-        self.oops.carry_out(decision, 0)
+        self.oops.carry_out(self.oops.decide(event, task, **mount), task.cpu.number)
 
     # ---------------------------------------------------------------- what is left
 

@@ -19,6 +19,7 @@ from ksim.linux.vocabulary import Lock as LockKind
 from ksim.linux.vocabulary import Task as LinuxTask
 from ksim.micro import build
 from ksim.micro.causes import Asked
+from ksim.micro.clock import LATER
 from ksim.micro.cpu import CPU
 from ksim.micro.locks import Lock
 from ksim.micro.strike import POINTS, Point, Trigger
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Armed:
-    """What waits at a strike point: a fault with its trigger, and locks that dead tasks left there."""
+    """What waits at a strike point: a fault with its trigger, locks that dead tasks left there, and a program that
+    begins to leak then (``leaks``)."""
 
     point: Point
     fault: Asked | None = None
     trigger: Trigger | None = None
     leaked: list[Lock] = field(default_factory=list)
+    leaks: Trigger | None = None
 
 
 class Oops:
@@ -93,8 +96,7 @@ class Oops:
                 if asked.fault.name == "disk_dies":
                     boot.disk.ladder.abort_works = boot.disk.ladder.reset_works = _no
             case "program":
-                build.leak(boot)
-                return
+                self._at(asked.point).leaks = trigger
         self._asked.append((asked, trigger))
 
     def _at(self, point: str) -> Armed:
@@ -110,6 +112,11 @@ class Oops:
     def pass_by(self, point: str, task: Task) -> Generator[Any, Any, None]:
         """A task passes a strike point at which something waits. Raises Oopsed where it dies there."""
         armed = self.armed[point]
+        if armed.leaks is not None and armed.leaks.due():
+            armed.leaks = None
+            build.leak(self._boot)
+            if armed.trigger is None and not armed.leaked:
+                del self.armed[point]  # nothing waits here any more
         for lock in armed.leaked:  # nobody will ever release it
             if lock.kind.spins:
                 yield from self._boot.watchdog.hangs(self.decide(leak(lock.kind).shows_as, task), task)
@@ -137,24 +144,31 @@ class Oops:
         self.struck_ns = self._boot.clock.now
         event = decision.strike.event
         if event.family == "detector":
+            for kind in self._missing(armed.point, task):
+                if kind.spins:
+                    self._leave_behind(armed.point, kind, task)
             yield from self._boot.watchdog.hangs(decision, task)
         died = self.carry_out(decision, task.cpu.number)
         if decision.panics:
-            yield self._boot.never
+            yield LATER
         if not died:
             return
         if event.family == "oops":
-            missing = list(armed.point.locks)
-            for lock in task.held:
-                if lock.kind in missing:
-                    missing.remove(lock.kind)
-            for kind in missing:
+            for kind in self._missing(armed.point, task):
                 self._leave_behind(armed.point, kind, task)
             if decision.end is End.PARKED:
                 self.parked.append(task)
             raise Oopsed
         for thread in task.process.threads:
             thread.kill()
+
+    def _missing(self, point: Point, task: Task) -> list[LockKind]:
+        """Locks of the point that the task holds in Linux, and in no ``held`` here."""
+        missing = list(point.locks)
+        for lock in task.held:
+            if lock.kind in missing:
+                missing.remove(lock.kind)
+        return missing
 
     def _leave_behind(self, point: Point, kind: LockKind, task: Task) -> None:
         lock = Lock(f"lock of {point.name}", kind)
@@ -172,7 +186,10 @@ class Oops:
                 held.append(kind)
         event = armed.fault.fault.event
         mount = {"fs_errors": self._boot.micro.disk.errors} if event == "ext4_error" else {}
-        return self.decide(event, task, context=point.context, locks=tuple(held), irqs_off=point.irqs_off, **mount)
+        return self.decide(
+            event, task, context=point.context, locks=tuple(held), irqs_off=point.irqs_off,
+            preempt_count=point.preempt_count, **mount,
+        )  # fmt: skip
 
     def decide(self, event: str, task: Task | None = None, **state: Any) -> Decision:
         """What Linux does about ``event`` in the state of this boot, with ``task`` running (None: an idle CPU)."""

@@ -2,13 +2,15 @@
 
 Pages are counted by class, not kept one by one. An allocation is a subtraction while free memory stays above the low
 mark; below it kswapd wakes up, and below ``min`` the task that wants memory has to reclaim some itself. After 16
-rounds without progress the OOM killer is asked, and ``ksim.linux.oom`` decides whether a process dies or the machine.
+rounds without progress, or where there is not enough to reclaim, the OOM killer is asked, and ``ksim.linux.oom``
+decides whether a process dies or the machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ksim.linux.badness import OOM_REAPER_DELAY_S
@@ -20,7 +22,7 @@ from ksim.linux.watermarks import (
     dirty_limits,
     watermarks,
 )
-from ksim.micro.clock import Clock
+from ksim.micro.clock import LATER, Clock, Due
 from ksim.micro.task import Process, Task
 from ksim.units import to_ns
 
@@ -107,13 +109,14 @@ class Pager:
 
     def take(self, pages: int) -> bool:
         """The fast path: free memory stays above the minimum. Wakes kswapd below the low mark."""
-        left = self.memory.free - pages
+        memory = self.memory
+        left = memory.free - pages
         if left < self.low:
             if self.kswapd is not None:
                 self.kswapd.wake()
             if left < self.min:
                 return False
-        self.memory.free = left
+        memory.free = left
         return True
 
     def allocate(self, task: Task, pages: int) -> Generator[Any, Any, bool]:
@@ -133,7 +136,7 @@ class Pager:
                 return True
             progress = freed or self.swap_out(goal)
             fruitless = 0 if progress else fruitless + 1
-            if fruitless > MAX_RECLAIM_RETRIES.value and not self._swapping:
+            if (fruitless > MAX_RECLAIM_RETRIES.value or self._is_hopeless(pages)) and not self._swapping:
                 if not self._out_of_memory(task):
                     yield task.sleep("D")
                 fruitless = 0
@@ -146,6 +149,14 @@ class Pager:
                     self._starving.remove(task)
                 task.waits_for = None
         return False
+
+    def _is_hopeless(self, pages: int) -> bool:
+        """should_reclaim_retry(): not even all that can be reclaimed would do."""
+        memory = self.memory
+        available = memory.free + memory.cache
+        if self.swap_device is not None and memory.swap_used < memory.swap_total:
+            available += memory.anon
+        return available - pages < self.min
 
     def give_back(self, pages: int) -> None:
         """Pages are free again; those who starve try once more."""
@@ -172,11 +183,21 @@ class Pager:
 
     def populate(self, process: Process, pages: int) -> bool:
         """The fast path of ``touch``, all but its time. False: memory is short, nothing was done."""
-        tables = self._more_tables(process, pages)
-        if not self.take(pages + tables):
+        tables = (process.anon + process.swapped + pages) // PAGE_TABLE - process.tables  # as in _more_tables()
+        if tables < 0:
+            tables = 0
+        memory = self.memory
+        left = memory.free - pages - tables
+        if left >= self.low:
+            memory.free = left
+        elif not self.take(pages + tables):
             return False
         self.minor_faults += pages
-        self._map(process, pages, tables)
+        memory.anon += pages
+        process.anon += pages
+        if tables:
+            memory.tables += tables
+            process.tables += tables
         return True
 
     def _map(self, process: Process, pages: int, tables: int) -> None:
@@ -210,11 +231,14 @@ class Pager:
             self.memory.swap_used -= cluster
             self.memory.anon += cluster
             assert self.swap_device is not None
-            request = self._new_request("read", cluster, lambda request: task.wake())
+            request = self._new_request("read", cluster, partial(_wakes, task))
             self.swap_device.submit(request)
-            while not request.is_over:
+            task.is_killable = True
+            while not (request.is_over or task.is_killed):
                 yield task.sleep("D", request)
-            task.waits_for = None
+            task.waits_for, task.is_killable = None, False
+            if task.is_killed:
+                return False
         return True
 
     def release(self, process: Process) -> None:
@@ -330,3 +354,7 @@ def _clean(file: File) -> int:
 
 def _anon(process: Process) -> int:
     return process.anon
+
+
+def _wakes(task: Task, request: Request) -> Due:
+    return task.rouse() if task.waits_for is request else LATER  # it was killed, and does not wait any more

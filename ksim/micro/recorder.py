@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ksim.micro.blkdev import Request
-from ksim.micro.clock import Alarm
+from ksim.micro.clock import Due
 from ksim.micro.cpu import CPU, SLEEPING, Scheduler
 from ksim.micro.task import State, Task
 
@@ -105,17 +105,21 @@ class _Cpu(CPU):
         super().__init__(scheduler, number)
         self._recorder = recorder
 
-    def user(self, task: Task, ns: int) -> Alarm:
+    def user(self, task: Task, ns: int) -> Due:
         self._note(task, ns, "user")
         return super().user(task, ns)
 
-    def kernel(self, task: Task, ns: int) -> Alarm:
+    def kernel(self, task: Task, ns: int) -> Due:
         self._note(task, ns, "kernel")
         return super().kernel(task, ns)
 
-    def start(self, task: Task) -> None:
-        super().start(task)
+    def faulting(self, task: Task, ns: int, faults_ns: int) -> Due:
+        self._note(task, ns + faults_ns, "user")
+        return super().faulting(task, ns, faults_ns)
+
+    def start(self, task: Task) -> Due:
         self._note(task, self._switch_ns, "switch")
+        return super().start(task)
 
     def _note(self, task: Task, ns: int, mode: str) -> None:
         now = self.scheduler.clock.now
@@ -129,14 +133,14 @@ class _Task(Task):
         self._recorder = recorder
         super().__init__(*args, **how)
 
-    def sleep(self, state: State, waits_for: Any = None) -> Alarm:
+    def sleep(self, state: State, waits_for: Any = None) -> Due:
         self._note(state, _why(waits_for))
         return super().sleep(state, waits_for)
 
-    def wake(self) -> None:
+    def rouse(self, _: object = None) -> Due:
         if self.state in SLEEPING and not self.is_stuck:
             self._note("R", "")
-        super().wake()
+        return super().rouse()
 
     def _note(self, state: State, why: str) -> None:
         recorder, change = self._recorder, Change(self.clock.now, self, state, why)

@@ -8,8 +8,10 @@ nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
+from operator import length_hint
 
 from ksim.errors import ScenarioError, nearest
 from ksim.linux.vocabulary import Context, Lock
@@ -18,6 +20,7 @@ from ksim.linux.vocabulary import Context, Lock
 @dataclass(frozen=True, slots=True)
 class Point:
     """One place. ``file``: where the function lives in Linux; ``module``: empty for the kernel itself.
+    ``preempt_count``: preemption disabled there, beyond what ``locks`` and ``context`` do.
 
     ``nth``: the pass at which a fault strikes if nobody says; few where the kernel seldom comes by.
     """
@@ -30,11 +33,22 @@ class Point:
     irqs_off: bool = False
     module: str = ""
     nth: int = 1000
+    preempt_count: int = 0
+
+    @property
+    def may_sleep(self) -> bool:
+        """Whether schedule() is allowed there: not in_atomic(), and not the idle task."""
+        is_atomic = self.context is not Context.PROCESS or self.irqs_off or self.preempt_count > 0
+        return not is_atomic and not any(lock.spins for lock in self.locks) and self.name != "do_idle"
 
 
 _POINTS = (
     Point("vfs_read", "a task reads from a file", "fs/read_write.c"),
     Point("vfs_write", "a task writes to a file, its inode locked", "fs/read_write.c", locks=(Lock.RWSEM,)),
+    Point("__jbd2_journal_file_buffer", "a buffer joins the transaction, j_list_lock held", "fs/jbd2/transaction.c",
+          locks=(Lock.SPINLOCK,), module="jbd2", nth=100),
+    Point("folio_add_lru", "a new page joins the batch of its CPU, preemption off", "mm/swap.c", nth=10,
+          preempt_count=1),
     Point("ext4_sync_file", "a task waits for its data to be on disk", "fs/ext4/fsync.c", module="ext4", nth=100),
     Point("vfs_rename", "a task renames a file, two directories locked", "fs/namei.c", locks=(Lock.RWSEM, Lock.RWSEM),
           nth=5),
@@ -47,7 +61,8 @@ _POINTS = (
           nth=100),
     Point("handle_mm_fault", "a page fault of a user process", "mm/memory.c", locks=(Lock.RWSEM,), nth=100),
     Point("shrink_node", "kswapd or an allocating task reclaims pages", "mm/vmscan.c", nth=1),
-    Point("dev_queue_xmit", "a task sends a packet, bottom halves off", "net/core/dev.c", Context.BH_DISABLED),
+    Point("dev_queue_xmit", "a task sends a packet, bottom halves off", "net/core/dev.c", Context.BH_DISABLED,
+          locks=(Lock.SPINLOCK_BH,)),
     Point("napi_poll", "received packets are taken from the ring", "net/core/dev.c", Context.SOFTIRQ),
     Point("handle_irq_event", "the network card's interrupt", "kernel/irq/handle.c", Context.HARDIRQ, irqs_off=True),
     Point("do_syscall_64", "any system call", "arch/x86/entry/syscall_64.c"),
@@ -67,11 +82,15 @@ def point_named(name: str) -> Point:
     return POINTS[name]
 
 
+NEVER = 1 << 62
+
+
 class Trigger:
     """When something strikes: with probability ``p`` at each pass, or once, at pass number ``nth``.
 
-    ``draw`` gives a uniform number; the gap to the next strike is drawn at once (geometric), so that a pass costs a
-    comparison. Raises ScenarioError for no probability, or a pass before the first.
+    ``draw`` gives a uniform number; the gap to the next strike is drawn at once (geometric). ``due``, called at each
+    pass, says whether it strikes there: no more than a step of an iterator.
+    Raises ScenarioError for no probability, or a pass before the first.
     """
 
     def __init__(self, draw: Callable[[], float], *, p: float = 0.0, nth: int | None = None) -> None:
@@ -80,26 +99,31 @@ class Trigger:
         if nth is not None and nth < 1:
             raise ScenarioError(f"passes are counted from 1, not {nth}")
         self._draw, self._p = draw, p
-        self.passes = self.strikes = 0
-        self._next: float = nth if nth is not None else self._gap()
+        self.strikes = self._until_strike = 0
+        self._calm = repeat(False, 0)
+        self._waits(nth if nth is not None else self._gap())
+        self.due: Callable[[], bool] = chain.from_iterable(self._passes()).__next__
 
     @property
-    def is_armed(self) -> bool:
-        """Whether it can ever strike."""
-        return self._next < math.inf
+    def passes(self) -> int:
+        """How many there were."""
+        return self._until_strike - length_hint(self._calm)
 
-    def due(self) -> bool:
-        """One pass: does it strike here?"""
-        self.passes += 1
-        if self.passes < self._next:
-            return False
-        self._next += self._gap()
-        self.strikes += 1
-        return True
+    def _passes(self) -> Iterator[Iterable[bool]]:
+        while True:
+            yield self._calm
+            self.strikes += 1
+            self._until_strike += 1
+            self._waits(self._gap())
+            yield (True,)
 
-    def _gap(self) -> float:
+    def _waits(self, gap: int) -> None:
+        self._until_strike += gap - 1
+        self._calm = repeat(False, gap - 1)
+
+    def _gap(self) -> int:
         if self._p <= 0.0:
-            return math.inf
+            return NEVER
         if self._p >= 1.0:
             return 1
-        return math.floor(math.log1p(-self._draw()) / math.log1p(-self._p)) + 1
+        return min(math.floor(math.log1p(-self._draw()) / math.log1p(-self._p)) + 1, NEVER)

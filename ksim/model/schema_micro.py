@@ -9,7 +9,18 @@ from pydantic import model_validator
 from ksim.errors import LinuxError
 from ksim.linux import netdev
 from ksim.linux.block import Kind
-from ksim.model.fields import Bytes, LawText, Number, Probability, Seconds, Table, Whole, param, param_of
+from ksim.model.fields import (
+    Bytes,
+    BytesPerSecond,
+    LawText,
+    Number,
+    Probability,
+    Seconds,
+    Table,
+    Whole,
+    param,
+    param_of,
+)
 from ksim.source import Param, Source, assumed
 
 MAX_SPAN_S = 7 * 86400.0
@@ -34,6 +45,10 @@ class MicroDisk(Table):
     read: LawText = param(
         "lognormal(median=90 us, sigma=0.3)", "s", "50 us", "15 ms",
         assumed("NVMe 50 to 150 us, SATA SSD 100 to 500 us, hard disk 4 to 15 ms"), "one read without its data",
+    )  # fmt: skip
+    bandwidth: BytesPerSecond = param(
+        "550 MB/s", "B/s", "150 MB/s", "7 GB/s", assumed("sequential read of one SATA SSD; NVMe 3 to 7 GB/s"),
+        "data of reads; host.disk_write is that of writes",
     )  # fmt: skip
     write: LawText = param(
         "lognormal(median=30 us, sigma=0.5)", "s", "10 us", "15 ms", assumed("into the write cache of an SSD"),
@@ -63,6 +78,8 @@ class MicroDisk(Table):
     def _possible(self) -> MicroDisk:
         if not 1 <= self.channels <= 65536:
             raise ValueError(f"channels: expected 1 to 65536, got {self.channels}")
+        if self.bandwidth < 1e3:
+            raise ValueError(f"bandwidth: expected at least 1 kB/s, got {self.bandwidth:g} B/s")
         if self.timeout <= 0.0:
             raise ValueError("timeout: expected a duration longer than zero")
         return self
@@ -73,6 +90,11 @@ class MicroNic(Table):
 
     driver: str = param("ixgbe", "", "", "", Source("Linux", "drivers/net"), "rings and TX watchdog of this driver")
     hang: Probability = param(1e-11, "1", "1e-12", "1e-6", _NEVER, "P(a packet that is sent hangs the TX queue)")
+    flap: Probability = param(1e-11, "1", "1e-12", "1e-6", _NEVER, "P(the carrier is lost as a packet arrives)")
+    carrier: LawText = param(
+        "uniform(1 s, 5 s)", "s", "1 s", "1 min", assumed("autonegotiation, or a switch port that comes back"),
+        "carrier lost to carrier back",
+    )  # fmt: skip
     drop: Probability = param(1e-6, "1", "1e-9", "1e-2", assumed("a clean data centre"), "P(a packet gets lost)")
     reset: LawText = param(
         "uniform(1 s, 10 s)", "s", "1 s", "10 s", assumed("link down to link up after a reset of the card"), "reset"
@@ -111,6 +133,10 @@ class Micro(Table):
 
     workload: WorkloadName = param("web-server", "", "", "", assumed("the user's own"), "what the host does")
     load: Number = param(1.0, "1", "0", "10", assumed("the user's own"), "calls of clients, times the workload's rate")
+    backup: Number = param(
+        0.0, "MiB/s", "0", "1000", assumed("off unless a rate is given"),
+        "a task at nice 19 that reads the largest file and packs it, up to so fast",
+    )  # fmt: skip
     span: Seconds = param("60 s", "s", "1 s", "1 d", assumed("long enough for most of what can be seen"), "time played")
     disk: MicroDisk = MicroDisk()
     nic: MicroNic = MicroNic()
@@ -120,6 +146,8 @@ class Micro(Table):
     def _possible(self) -> Micro:
         if not 0.0 <= self.load <= 1000.0:
             raise ValueError(f"load: expected 0 to 1000, got {self.load}")
+        if not 0.0 <= self.backup <= 1e6:
+            raise ValueError(f"backup: expected 0 to 1000000 MiB/s, got {self.backup}")
         if not 0.0 < self.span <= MAX_SPAN_S:
             raise ValueError(f"span: expected more than 0 s and at most {MAX_SPAN_S:g} s, got {self.span:g} s")
         return self

@@ -33,29 +33,29 @@ def told(rows: Sequence[Row]) -> str:
 
 
 def show(printer: Printer, findings: Sequence[Finding], limit: float) -> None:
-    """One line per claim; of a sampling reader that gives the first one's very number only that is said."""
+    """A table per member, one line per claim; a sampling reader that gives the first one's very number says so."""
     names = readers()
-    head = ["member", "quantity", "unit", "published", "exact", "exact / published - 1"]
-    for name in names:
-        head += [name, "z"] if name == names[0] else [name]
-    body = []
+    head = ["quantity", "unit", "published", "exact", "exact / published - 1", names[0], "z", *names[1:], "verdict"]
+    members: dict[str, list[list[str]]] = {}
     for found in findings:
+        first, score = found.others.get(names[0]), found.scores.get(names[0])
         line = [
-            found.member or "as in the file", found.quantity, found.unit,
-            _digits(found.published), _digits(found.exact),
+            found.quantity, found.unit, _digits(found.published), _digits(found.exact),
             "" if found.difference is None else f"{found.difference:.1e}",
+            _sampled(first), "" if score is None else f"{score:+.2f}",
         ]  # fmt: skip
-        for name in names:
-            row, first, score = found.others.get(name), found.others.get(names[0]), found.scores.get(name)
-            value = "" if row is None else number(row["estimate"])
-            if row is not None and row["half_width"] is not None:
-                value += f" ± {row['half_width']:.2g}"
-            if name == names[0]:
-                line += [value, "" if score is None else f"{score:+.2f}"]
-            else:
-                line.append("same bits" if row and first and row["estimate"] == first["estimate"] else value)
-        body.append([*line, found.verdict(limit)])
-    printer.table("", [*head, "verdict"], body)
+        for name in names[1:]:
+            row = found.others.get(name)
+            line.append("same bits" if row and first and row["estimate"] == first["estimate"] else _sampled(row))
+        members.setdefault(found.member, []).append([*line, found.verdict(limit)])
+    for member, body in members.items():
+        printer.table(member or "parameters as in the file", head, body)
+
+
+def _sampled(row: Row | None) -> str:
+    if row is None:
+        return ""
+    return number(row["estimate"]) + ("" if row["half_width"] is None else f" ± {row['half_width']:.2g}")
 
 
 def _digits(row: Row | None) -> str:
@@ -90,7 +90,9 @@ def _sentence(what: str, findings: Sequence[Finding], limit: float) -> str:
         rest = [found for found in published if not found.is_reproduced and not found.is_last_digit]
         if rest:
             worst = max(abs(found.difference or 0.0) for found in rest)
+            where = dict.fromkeys(found.model for found in rest)
             text += f", {len(rest)} different, by up to {100.0 * worst:.2g} %"
+            text += f" ({', '.join(where)})" if len(where) > 1 else ""
         parts.append(text)
     scores = [found.scores["simulated"] for found in findings if "simulated" in found.scores]
     if scores:
@@ -100,32 +102,29 @@ def _sentence(what: str, findings: Sequence[Finding], limit: float) -> str:
     return f"{what}: {'; '.join(parts) or 'nothing to compare'}."
 
 
-VERDICTS = {
-    "reproduced": "#7fb069", "last digit": "#dda63a", "differs": "#e31a1c", "readers agree": "#6fb1dc",
-    "READERS DISAGREE": "#5e3370", "no comparison": "#8893a7",
-}  # fmt: skip
+VERDICTS = {"reproduced": "#7fb069", "last digit": "#dda63a", "differs": "#e31a1c", "READERS DISAGREE": "#5e3370"}
+AGREE, DISAGREE = "#1f78b4", "#5e3370"
 
 
 def drawn(rows: Sequence[Row], title: str) -> Any:
-    """An Altair chart: the scores of the readers, and the relative differences of exact to published, by model."""
+    """An Altair chart by model: relative differences of exact to published, and scores of simulated against exact."""
     import altair as alt
 
     findings = findings_of(rows, member_of)
     limit = score_limit(findings)
     models = list(dict.fromkeys(found.model for found in findings))
-    scores, differences = [], []
-    for found in findings:
-        base = {"model": found.model, "verdict": found.verdict(limit)}
-        scores += [{**base, "z": found.scores["simulated"]}] if "simulated" in found.scores else []
-        if found.difference is not None:
-            differences.append({**base, "difference": max(abs(found.difference), 1e-16)})
-    shown = [verdict for verdict in VERDICTS if any(value["verdict"] == verdict for value in scores + differences)]
-    color = alt.Color(
-        "verdict:N",
-        scale=alt.Scale(domain=shown, range=[VERDICTS[verdict] for verdict in shown]),
-        legend=alt.Legend(title=None, orient="bottom", symbolLimit=0),
-    )
-    y = alt.Y("model:N", sort=models, title=None)
+    differences = [
+        {"model": found.model, "verdict": found.verdict(limit), "difference": max(abs(found.difference), 1e-16)}
+        for found in findings
+        if found.difference is not None
+    ]
+    scores: list[dict[str, Any]] = [
+        {"model": found.model, "z": score, "color": AGREE if abs(score) <= limit else DISAGREE}
+        for found in findings
+        for score in (found.scores[name] for name in readers()[:1] if name in found.scores)
+    ]
+    shown = [verdict for verdict in VERDICTS if any(value["verdict"] == verdict for value in differences)]
+    y = alt.Y("model:N", sort=models, scale=alt.Scale(domain=models), title=None)
     left = (
         alt.Chart(alt.InlineData(values=differences))
         .mark_tick(thickness=2)
@@ -137,16 +136,29 @@ def drawn(rows: Sequence[Row], title: str) -> Any:
                 axis=alt.Axis(format=".0e", values=[10.0**k for k in range(-16, 1, 4)]),
             ),
             y=y,
-            color=color,
+            color=alt.Color(
+                "verdict:N",
+                scale=alt.Scale(domain=shown, range=[VERDICTS[verdict] for verdict in shown]),
+                legend=alt.Legend(title=None, orient="bottom", symbolLimit=0),
+            ),
         )
         .properties(width=330, height=alt.Step(22))
     )
+    reach = max([limit, *(abs(value["z"]) for value in scores)]) + 0.5
     points = (
         alt.Chart(alt.InlineData(values=scores))
         .mark_tick(thickness=2)
-        .encode(x=alt.X("z:Q", title="simulated against exact, standard errors"), y=y, color=color)
+        .encode(
+            x=alt.X(
+                "z:Q",
+                title="simulated against exact, standard errors",
+                scale=alt.Scale(domain=[-reach, reach], nice=False),
+            ),
+            y=y,
+            color=alt.Color("color:N", scale=None),
+        )
     )
     edges = [{"edge": -limit}, {"edge": limit}]
     rules = alt.Chart(alt.InlineData(values=edges)).mark_rule(strokeDash=[4, 3], color="#555555").encode(x="edge:Q")
     right = alt.layer(rules, points).properties(width=330, height=alt.Step(22))
-    return alt.hconcat(left, right, title=title)
+    return alt.hconcat(left, right, title=title).resolve_scale(color="independent")

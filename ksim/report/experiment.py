@@ -78,7 +78,6 @@ def _study(
     experiment: Experiment, point: Point, name: str, overrides: tuple[str, ...], workers: int | None
 ) -> tuple[Loaded, Study]:
     name, observes = point.scenario or name, point.observes or experiment.observes
-    engine = experiment.engine
     loaded = load(name, (*experiment.overrides, *point.overrides, *overrides))
     with Progress() as progress:
         variants = {
@@ -87,9 +86,12 @@ def _study(
         }
         if observes is not None:
             return loaded, observes(variants or {name: loaded}, workers, progress)
+        how: dict[str, Any] = {
+            "engine": experiment.engine, "tails": experiment.tails, "workers": workers, "progress": progress
+        }  # fmt: skip
         if not variants:
-            return loaded, compare(loaded, experiment.strategies, engine=engine, workers=workers, progress=progress)
-        return loaded, compare_variants(variants, engine=engine, workers=workers, progress=progress)
+            return loaded, compare(loaded, experiment.strategies, **how)
+        return loaded, compare_variants(variants, **how)
 
 
 def _label(name: str, point: Point) -> str:

@@ -10,7 +10,7 @@ from ksim.report.perfetto import LATEST_NS, TraceBuilder
 from ksim.study.story import Story, look
 from ksim.units import to_ns
 
-CPUS, TASKS, DISK, NIC, MEMORY, RECOVERY = range(1, 7)
+CPUS, TASKS, DISK, NIC, MEMORY, RECOVERY, CONSOLE = range(1, 8)
 _STATES = {"S": "sleeping", "D": "uninterruptible", "R": "runnable"}
 
 
@@ -37,11 +37,13 @@ def _cpus(out: TraceBuilder, story: Story, recorder: Recorder, end_ns: int) -> N
             out.slice(
                 CPUS, work.cpu + 1, name, start_ns=work.start_ns, end_ns=min(work.end_ns, end_ns), category=work.mode
             )
+    out.process(CONSOLE, "console", 6)
+    out.thread(CONSOLE, 1, "kernel log")
     for entry in story.boot.console:
         if entry.at_ns >= recorder.from_ns:
             lines = entry.lines if entry.decision is None else report(entry.decision, look(story, entry))
             text = next((line for line in lines if not line.startswith("---")), "decision")
-            out.instant(CPUS, entry.cpu + 1, text, at_ns=entry.at_ns, scope="g")
+            out.instant(CONSOLE, 1, text, at_ns=entry.at_ns, cpu=entry.cpu)
 
 
 def _tasks(out: TraceBuilder, recorder: Recorder, end_ns: int) -> None:

@@ -107,6 +107,7 @@ MAIN = {
     "software_outage_s_mean": "s per software outage",
     "software_downtime_min_per_year": "software min/y",
     "downtime_min_per_year": "all min/y",
+    "year_downtime_min_p99": "bad year (p99), min",
     "availability": "availability",
     "vmcore_captured": "vmcore captured",
 }
@@ -116,10 +117,11 @@ def show_comparison(printer: Printer, loaded: Loaded, study: Study) -> None:
     """The answer of ``ksim compare``: costs, differences, phases, what it means, what is assumed."""
     scenario, rows = loaded.scenario, Lookup(study.rows)
     names = list(study.lifecycles)
-    printer.line(
-        f"{scenario.name}: {scenario.replications} replications of {scenario.horizon / 31536000:g} y, seed "
-        f"{scenario.seed}; {legend(study.rows, scenario.confidence)}"
-    )
+    sample = ""
+    if any(row["method"] != "exact" for row in study.rows):
+        years = scenario.horizon / 31536000
+        sample = f"{scenario.replications} replications of {years:g} y, seed {scenario.seed}; "
+    printer.line(f"{scenario.name}: {sample}{legend(study.rows, scenario.confidence)}")
     body = [[name, *(cell(rows.sampled(name, m), rows.exact(name, m)) for m in MAIN)] for name in names]
     kind = study.alternatives
     printer.table(f"What a {kind} costs", [kind, *MAIN.values()], body)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ksim.errors import NotSolvable, ScenarioError
 from ksim.exact.solve import Solution
@@ -41,9 +41,28 @@ class Study:
     alternatives: Literal["strategy", "variant"] = "strategy"
 
 
-def run(loaded: Loaded, *, engine: Engine = "auto", workers: int | None = 1, progress: Progress | None = None) -> Study:
-    """The scenario under its own strategy; see ``ksim.study.engine`` for who answers."""
-    return _study(loaded, _own(loaded), engine, workers, progress, _idle(loaded, (None,)))
+class Way(NamedTuple):
+    """How a study is made, whatever its subject."""
+
+    engine: Engine
+    tails: bool
+    workers: int | None
+    progress: Progress | None
+
+
+def run(
+    loaded: Loaded,
+    *,
+    engine: Engine = "auto",
+    tails: bool = True,
+    workers: int | None = 1,
+    progress: Progress | None = None,
+) -> Study:
+    """The scenario under its own strategy.
+
+    ``engine``: who answers, see ``ksim.study.engine``. ``tails``: whether quantiles and the first year are solved, too.
+    """
+    return _study(loaded, _own(loaded), Way(engine, tails, workers, progress), _idle(loaded, (None,)))
 
 
 def compare(
@@ -51,6 +70,7 @@ def compare(
     strategies: Sequence[str] = COMPARED,
     *,
     engine: Engine = "auto",
+    tails: bool = True,
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -63,13 +83,14 @@ def compare(
             raise ScenarioError(f"strategy '{name}' is named twice")
     notes = _idle(loaded, strategies)
     lifecycles = {name: lifecycle(loaded.scenario, name) for name in strategies}
-    return _study(loaded, lifecycles, engine, workers, progress, notes)
+    return _study(loaded, lifecycles, Way(engine, tails, workers, progress), notes)
 
 
 def compare_variants(
     variants: Mapping[str, Loaded],
     *,
     engine: Engine = "auto",
+    tails: bool = True,
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -85,18 +106,27 @@ def compare_variants(
                 raise ScenarioError(f"variant '{name}' has another {key}: variants are compared on the same draws")
     lifecycles = {name: lifecycle(other.scenario) for name, other in variants.items()}
     notes = [f"{name}: {note}" for name, other in variants.items() for note in _idle(other, (None,))]
-    return replace(_study(loaded, lifecycles, engine, workers, progress, notes), alternatives="variant")
+    return replace(_study(loaded, lifecycles, Way(engine, tails, workers, progress), notes), alternatives="variant")
 
 
 def solve(loaded: Loaded) -> Study:
     """The exact values alone. Raises NotSolvable with the reason."""
-    rows, lifecycles = [], _own(loaded)
+    rows, lifecycles, notes = [], _own(loaded), list[str]()
     for name, life in lifecycles.items():
         solution = Solution(life)
-        found = measures.exact(solution, loaded.scenario.horizon) + measures.visits(solution)
+        found = _exact(name, solution, loaded.scenario.horizon, notes) + measures.visits(solution)
         rows += [row_of(loaded, name, measure, value) for measure, value in found]
         rows += _facts(loaded, name, life)
-    return Study(rows, lifecycles, [*_notes(lifecycles), *_idle(loaded, (None,))])
+    return Study(rows, lifecycles, [*_notes(lifecycles), *notes, *_idle(loaded, (None,))])
+
+
+def _exact(
+    name: str, solution: Solution, horizon_s: float, notes: list[str], tails: bool = True
+) -> list[measures.Measure]:
+    reasons: list[str] = []
+    found = measures.exact(solution, horizon_s, reasons, with_tails=tails)
+    notes += [f"{name}: {reason}" for reason in reasons]
+    return found
 
 
 def _own(loaded: Loaded) -> dict[str, Lifecycle]:
@@ -108,41 +138,41 @@ def _own(loaded: Loaded) -> dict[str, Lifecycle]:
 def _study(
     loaded: Loaded,
     lifecycles: dict[str, Lifecycle],
-    engine: Engine,
-    workers: int | None,
-    progress: Progress | None,
+    way: Way,
     more_notes: Sequence[str],
 ) -> Study:
     scenario = loaded.scenario
-    notes = [*_notes(lifecycles), *more_notes]
+    notes, reasons = [*_notes(lifecycles), *more_notes], list[str]()
     solutions: dict[str, Solution] = {}
     for name, life in lifecycles.items():
         try:
             solutions[name] = Solution(life)
         except NotSolvable as error:
-            if engine == "exact":
+            if way.engine == "exact":
                 raise
-            notes.append(f"{name}: no exact values ({error})")
-    reader, remark = reader_of(engine, scenario.horizon)
-    if remark:
-        notes.append(remark)
-    outcome = None
+            reasons.append(f"{name}: no exact values ({error})")
+    reader, remark = reader_of(way.engine, scenario.horizon)
     if reader is not None:
         for solution in solutions.values():
             _check_size(solution, scenario.horizon)
+    exact = {name: _exact(name, found, scenario.horizon, reasons, way.tails) for name, found in solutions.items()}
+    if way.engine == "auto" and way.tails and not reasons:
+        reader, remark = None, ""  # nothing is left to be sampled
+    notes += [*reasons, *([remark] if remark else [])]
+    outcome = None
+    if reader is not None:
         job = Job(lifecycles, scenario.seed, scenario.horizon, scenario.replications, reader)
-        outcome = replicate(job, workers, progress)
+        outcome = replicate(job, way.workers, way.progress)
     rows: list[Row] = []
     for name in lifecycles:
         found = []
         if outcome is not None and reader is not None:
             found += measures.sampled(outcome.ledgers[name], scenario.horizon, scenario.confidence, reader)
-        if name in solutions:
-            found += measures.exact(solutions[name], scenario.horizon)
+        found += exact.get(name, [])
         rows += [row_of(loaded, name, measure, value) for measure, value in found]
         rows += _facts(loaded, name, lifecycles[name])
-    rows += _differences(loaded, list(lifecycles), outcome, reader, solutions)
-    if engine == "auto":
+    rows += _differences(loaded, list(lifecycles), outcome, reader, {name: dict(exact[name]) for name in exact})
+    if way.engine == "auto":
         rows = best(rows)
     if outcome is None:
         return Study(rows, lifecycles, notes)
@@ -180,7 +210,11 @@ def _check_size(solution: Solution, horizon_s: float) -> None:
 
 
 def _differences(
-    loaded: Loaded, names: list[str], outcome: Outcome | None, reader: Reader | None, solutions: dict[str, Solution]
+    loaded: Loaded,
+    names: list[str],
+    outcome: Outcome | None,
+    reader: Reader | None,
+    exact: dict[str, dict[str, Estimate]],
 ) -> list[Row]:
     scenario = loaded.scenario
     baseline, rows = names[0], []
@@ -190,7 +224,6 @@ def _differences(
         "outages": ("outages_per_year", YEAR_S / scenario.horizon, "1/y"),
         "work_lost": ("work_lost_min_per_year", YEAR_S / scenario.horizon / MINUTE_S, "min/y"),
     }
-    exact = {name: dict(measures.exact(solution, scenario.horizon)) for name, solution in solutions.items()}
     for name in names[1:]:
         for column, (measure, scale, unit) in scales.items():
             if outcome is not None:

@@ -17,7 +17,8 @@ from ksim.evidence.sums import Histogram, Moments
 class Estimate:
     """A value with the half-width of its confidence interval; ``half_width`` None: too little data.
 
-    ``n`` is the number of independent observations behind it; 0, with half_width 0, for an exact value.
+    ``n`` is the number of independent observations behind it; 0 for an exact value, whose half-width is 0 or,
+    where the value is enclosed, a bound of its error.
     """
 
     value: float
@@ -31,6 +32,11 @@ class Estimate:
 def exact(value: float, unit: str) -> Estimate:
     """A value without sampling error."""
     return Estimate(value, 0.0, 1.0, 0, unit, "exact")
+
+
+def enclosed(value: float, error: float, unit: str) -> Estimate:
+    """A value without sampling error that is known to +- ``error``, for certain."""
+    return Estimate(value, error, 1.0, 0, unit, "exact")
 
 
 @cache

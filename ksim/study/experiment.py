@@ -35,9 +35,9 @@ class Experiment:
     """What one file of ``experiments`` declares; ``name`` is also its folder under results/.
 
     At each of the ``points`` either ``strategies`` are compared or, where there are any, ``variants`` (name ->
-    overrides); ``observes`` makes a study of its own of the variants. ``engine`` answers, see ``ksim.study.engine``.
-    ``shows`` are the measures of the summary by their headings. ``tells`` makes a text of the rows for the summary,
-    ``finds`` sentences, ``draws`` a chart.
+    overrides); ``observes`` makes a study of its own of the variants. ``engine`` answers, see ``ksim.study.engine``;
+    ``tails``: with exact quantiles and first years. ``shows`` are the measures of the summary by their headings.
+    ``tells`` makes a text of the rows for the summary, ``finds`` sentences, ``draws`` a chart.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Experiment:
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     observes: Observes | None = None
     engine: Engine = "compiled"
+    tails: bool = False
     shows: Mapping[str, str] = field(default_factory=dict)
     tells: Callable[[Sequence[Row]], str] | None = None
     finds: Callable[[Sequence[Row]], list[str]] | None = None

@@ -10,6 +10,7 @@ from ksim.evidence.ledger import GROUPS, Ledger
 from ksim.exact.solve import Solution
 from ksim.study import estimate
 from ksim.study.estimate import Estimate
+from ksim.study.tails import QUANTILES, tails
 from ksim.units import MINUTE_S, YEAR_S
 
 Measure = tuple[str, Estimate]
@@ -17,7 +18,6 @@ Measure = tuple[str, Estimate]
 MIN_PER_YEAR = "min/y"
 COUNTED = {"panic": "panics_per_year", "kill": "kills_per_year", "damage": "damages_per_year"}
 """Events by the measure that counts them: panics, tasks that died in the kernel's stead, damage left unnoticed."""
-QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
 def sampled(ledger: Ledger, horizon_s: float, confidence: float, method: str = "simulated") -> list[Measure]:
@@ -71,13 +71,24 @@ def _budgets(names: object) -> list[str]:
     return [budget for budget in ("software", "hardware", "planned") if budget in present]
 
 
-def exact(solution: Solution, horizon_s: float) -> list[Measure]:
-    """The same measures in the long run, exactly; quantiles of outages are not among them.
+def exact(
+    solution: Solution, horizon_s: float, notes: list[str] | None = None, *, with_tails: bool = True
+) -> list[Measure]:
+    """The same measures in the long run, exactly; ``notes`` gets the reasons why some are missing.
 
-    ``downtime_min_in_horizon`` is the expected downtime of a host that starts up at time 0, and the standard
-    deviations describe single outages and the downtime of one year.
+    ``with_tails``: quantiles and the first year, too, which take a second where the means take milliseconds.
+
+    ``downtime_min_in_horizon`` is the expected downtime of a host that starts up at time 0, ``year_...`` its first
+    year, and the standard deviations describe single outages and the downtime of one year.
     """
-    return [(name, estimate.exact(value, unit)) for name, value, unit in _exact(solution, horizon_s)]
+    found, reasons = tails(solution) if with_tails else ([], [])
+    if notes is not None:
+        notes += reasons
+    head, parts = (
+        [(name, estimate.exact(value, unit)) for name, value, unit in rows]
+        for rows in (_exact(solution, horizon_s), _exact_parts(solution))
+    )
+    return [*head, *found, *parts]
 
 
 def _exact(solution: Solution, horizon_s: float) -> Iterator[tuple[str, float, str]]:
@@ -103,6 +114,11 @@ def _exact(solution: Solution, horizon_s: float) -> Iterator[tuple[str, float, s
         if outages:
             yield f"{group}outage_s_mean", outages.mean_s, "s"
             yield f"{group}outage_s_sd", outages.sd_s, "s"
+
+
+def _exact_parts(solution: Solution) -> Iterator[tuple[str, float, str]]:
+    to_min_per_year = YEAR_S / MINUTE_S
+    by_cause = solution.downtime_by_cause()
     panics = solution.event_rate("panic")
     if panics:
         yield "vmcore_captured", solution.event_rate("vmcore") / panics, "1"

@@ -63,7 +63,7 @@ def press(scenario: Scenario, replication: int) -> Pressure:
         killed_s = to_s(boot.ending.at_ns)
         answered.pop()  # cut short
     comm = WORKLOADS[micro.workload].comm
-    dead = {task.process.comm for task in boot.tasks if task.process.is_dying}
+    dead = {victim.partition("[")[0] for victim in boot.oom_killed}
     calm = sum(answered[:CALM_S]) / CALM_S
     return Pressure(
         killed_s=killed_s,

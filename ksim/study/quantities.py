@@ -98,11 +98,16 @@ Simulated = Callable[[Account, Member, str], Estimate | None]
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """How each reader gives it; ``is_probability``: of an event that a replication or an outage has or has not."""
+    """How each reader gives it; ``is_probability``: of an event that a replication or an outage has or has not.
+
+    ``digits`` of the exact answer are the same on every machine: transforms are inverted by functions of NumPy, whose
+    last digits are not.
+    """
 
     exact: Exact
     simulated: Simulated | None = None
     is_probability: bool = False
+    digits: int = 17
 
 
 # ---------------------------------------------------------------- from an account of simulated paths
@@ -347,6 +352,18 @@ def quantity(text: str) -> tuple[Quantity, str]:
     return QUANTITIES[name], argument.strip()
 
 
+ENCLOSED_DIGITS, INTERVAL_DIGITS = 9, 12
+QUANTITIES |= {
+    name: replace(found, digits=INTERVAL_DIGITS)
+    for name, found in QUANTITIES.items()
+    if name.endswith(("in the horizon", "at the horizon", "in the horizon)", "at the horizon)", "in the horizon by)"))
+}
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")
+
+
 PER_YEAR = {"1/y": YEAR_S, "min/y": YEAR_S / MINUTE_S}
 
 
@@ -363,8 +380,9 @@ def exact_value(member: Member, text: str, unit: str) -> Estimate | None:
     except NotSolvable:
         return None
     if isinstance(value, Enclosed):
-        return replace(_scaled(Estimate(value.value, value.error, 1.0, 0, unit, "exact"), scale_of(unit)), unit=unit)
-    return estimate.exact(value * scale_of(unit), unit)
+        centre = _rounded(value.value * scale_of(unit), ENCLOSED_DIGITS)
+        return estimate.enclosed(centre, value.error * scale_of(unit), unit)
+    return estimate.exact(_rounded(value * scale_of(unit), found.digits), unit)
 
 
 def sampled_value(account: Account, member: Member, text: str, unit: str, method: str) -> Estimate | None:

@@ -84,15 +84,21 @@ def tell(
         scenario = scenario.model_copy(update={"micro": Micro()})
     strategy_named(scenario, strategy)  # before the boot is played, and also where nothing needs recovery
     boot = Boot(scenario, replication, faults=faults)
-    ending = boot.run(progress=progress)
+    plays = 2 if record else 1
+    ending = boot.run(progress=_part(progress, 0, plays))
     recorder = None
     if record:
         recorder = Recorder(max(0, ending.at_ns - to_ns(WINDOW_S)))
         boot = Boot(scenario, replication, faults=faults, recorder=recorder)
-        ending = boot.run()
+        ending = boot.run(progress=_part(progress, 1, plays))
     goes_on = ending.kind == "survived" and ending.serves
     stages = () if goes_on else _way_back(scenario, _junction(boot, ending), ending, strategy, replication)
     return Story(scenario, boot, ending, tuple(faults), stages, recorder)
+
+
+def _part(progress: Progress | None, play: int, plays: int) -> Progress | None:
+    """Progress of one play of several."""
+    return None if progress is None else lambda done, total: progress(play * total + done, plays * total)
 
 
 def _junction(boot: Boot, ending: Ending) -> str:

@@ -168,7 +168,7 @@ PANICS_BY_SETTING = {
     **dict.fromkeys(
         ("oom", "oom_cpuset", "oom_memcg", "oom_no_victim"), "out-of-memory-compulsory-panic_on_oom-is-enabled"
     ),
-    "ext4_error": "ext4-fs-device-sda1-panic-forced-after-error",
+    **dict.fromkeys(("ext4_error", "ext4_abort"), "ext4-fs-device-sda1-panic-forced-after-error"),
 }
 """The titles of the panics, behind ``kernel-panic-not-syncing-``."""
 SQUAD_HAS_NO_KIND = {
@@ -189,6 +189,7 @@ SQUAD_HAS_NO_KIND = {
     "oom_cpuset": "no pattern: the kernel lives, a process dies",
     "oom_memcg": "no pattern: the kernel lives, a process dies",
     "ext4_error": "no pattern: EXT4-fs error",
+    "ext4_abort": "no pattern: EXT4-fs error",
     "xfs_shutdown": "no pattern: XFS",
     "xfs_metadata_write": "no pattern: XFS",
     "user_fault": "a segfault of a process is no crash",
@@ -260,6 +261,7 @@ DETECTS = {
     "oom_cpuset": "OOMKilling",
     "oom_memcg": "OOMKilling",
     "ext4_error": "Ext4Error",
+    "ext4_abort": "Ext4Error",
     "xfs_shutdown": "XfsHasShutdown",
     "ghes_fatal": "CperHardwareErrorFatal",
 }

@@ -77,6 +77,9 @@ def test_a_deadlock_on_memory_says_so_first():
         ("ext4_error", "continue", End.GOES_ON, ""),
         ("ext4_error", "remount-ro", End.FILE_SYSTEM, ""),
         ("ext4_error", "panic", End.PANIC, "EXT4-fs (device sda1): panic forced after error"),
+        ("ext4_abort", "continue", End.FILE_SYSTEM, ""),
+        ("ext4_abort", "remount-ro", End.FILE_SYSTEM, ""),
+        ("ext4_abort", "panic", End.PANIC, "EXT4-fs (device sda1): panic forced after error"),
         *(("xfs_shutdown", errors, End.FILE_SYSTEM, "") for errors in ("continue", "remount-ro", "panic")),
         *(("xfs_metadata_write", errors, End.GOES_ON, "") for errors in ("continue", "remount-ro", "panic")),
     ],
@@ -129,7 +132,7 @@ def test_the_rungs_stand_in_their_order_and_the_last_one_gives_up():
 
 @pytest.mark.parametrize("kind", ["scsi", "nvme"])
 @pytest.mark.parametrize("aborts_work", [True, False])
-def test_a_reader_that_waits_beyond_120_s_is_a_hung_task(kind, aborts_work):
+def test_who_waits_unkillably_beyond_120_s_is_a_hung_task(kind, aborts_work):
     waits = command_fails(kind, aborts_work=aborts_work).waits_s
     for taint, seen in ((Taint.none(), waits > 120.0), (Taint.DIE, False)):
         hang = Strike(EVENTS["hung_task"], taint=taint, lasts_s=waits)
@@ -141,6 +144,7 @@ def test_a_reader_that_waits_beyond_120_s_is_a_hung_task(kind, aborts_work):
     [
         ("ext4", "metadata", "remount-ro", End.FILE_SYSTEM),
         ("ext4", "metadata", "continue", End.GOES_ON),
+        ("ext4", "journal", "continue", End.FILE_SYSTEM),
         ("xfs", "log", "continue", End.FILE_SYSTEM),
         ("xfs", "metadata", "continue", End.GOES_ON),
         ("xfs", "metadata, device gone", "continue", End.FILE_SYSTEM),

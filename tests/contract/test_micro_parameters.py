@@ -42,12 +42,13 @@ def latency(boot: Boot) -> float:
 
 
 def died(boot: Boot) -> list[str]:
-    return [task.process.comm for task in boot.tasks if task.process.is_dying]
+    return [victim.partition("[")[0] for victim in boot.oom_killed]
 
 
 CASES: dict[str, Case] = {
     "workload": Case("idle", "web-server", lambda b: b.nic.issued),
     "load": Case("0.1", "1.0", lambda b: b.nic.issued),
+    "backup": Case("0.0", "50.0", lambda b: b.disk.reads),
     "span": Case("0.5 s", "1.5 s", lambda b: b.clock.now, span_s=None),
     "disk.kind": Case(  # NVMe waits 30 s for its abort before it resets; SCSI aborts at once, and its reset takes 10 s
         "scsi", "nvme", lambda b: b.nic.worst_ns, 1,
@@ -55,6 +56,7 @@ CASES: dict[str, Case] = {
     ),
     "disk.channels": Case("1", "16", latency, -1, (*DATABASE, "micro.disk.read=4 ms")),
     "disk.read": Case("100 us", "10 ms", latency, 1, DATABASE),
+    "disk.bandwidth": Case("50 MB/s", "5 GB/s", latency, -1, DATABASE),
     "disk.write": Case("30 us", "10 ms", latency, 1, DATABASE),
     "disk.flush": Case("30 us", "10 ms", latency, 1, DATABASE),
     "disk.timeout": Case("50 ms", "500 ms", latency, 1, (*LOST, "micro.disk.abort_works=1")),
@@ -64,9 +66,9 @@ CASES: dict[str, Case] = {
     "disk.flush_error": Case("0.0", "0.05", lambda b: b.files.is_read_only, 1, DATABASE),
     "disk.abort_works": Case("0.0", "1.0", lambda b: b.disk.resets, -1, (*LOST, "micro.disk.kind=scsi")),
     "disk.reset_works": Case("0.0", "1.0", lambda b: b.disk.is_offline, -1, STUBBORN, ("disk_lost:20",), 70.0),
-    "disk.file_system": Case(  # with errors=continue ext4 goes on, XFS shuts down all the same
-        "ext4", "xfs", lambda b: b.files.is_read_only, 1,
-        (*STUBBORN, "micro.disk.reset_works=0", "micro.disk.errors=continue"), ("disk_lost:20",), 75.0,
+    "disk.file_system": Case(  # with errors=panic ext4 panics, XFS shuts down all the same
+        "xfs", "ext4", lambda b: b.ending is not None and b.ending.kind == "panicked", 1,
+        (*STUBBORN, "micro.disk.reset_works=0", "micro.disk.errors=panic"), ("disk_lost:20",), 75.0,
     ),
     "disk.errors": Case(
         "continue", "panic", lambda b: b.ending is not None and b.ending.kind == "panicked", 1,
@@ -76,6 +78,8 @@ CASES: dict[str, Case] = {
         "mlx5_core", "ixgbe", lambda b: b.nic.resets, 1, ("micro.load=0.1",), ("nic_hang:50",), 7.0
     ),
     "nic.hang": Case("0.0", "0.01", lambda b: b.nic.resets, 1, ("micro.load=0.1",), (), 7.0),
+    "nic.flap": Case("0.0", "0.001", lambda b: b.nic.flaps),
+    "nic.carrier": Case("1 s", "6 s", lambda b: b.nic.completed, -1, ("micro.load=0.1",), ("link_flap:50",), 9.0),
     "nic.drop": Case("0.0", "0.05", lambda b: b.nic.retransmits),
     "nic.reset": Case("1 s", "6 s", lambda b: b.nic.completed, -1, ("micro.load=0.1",), ("nic_hang:50",), 9.0),
     "memory.swap": Case("0 B", "1 GiB", lambda b: b.pager.swapped_out, 1, TIGHT, (), 10.0),

@@ -125,6 +125,17 @@ def test_recording_changes_nothing_and_holds_the_last_second() -> None:
         by_cpu[work.cpu] = work.end_ns
 
 
+def test_both_plays_of_a_recorded_boot_show_their_progress() -> None:
+    seen: list[tuple[int, int]] = []
+    scenario = load("vm", ("micro.workload=idle", "micro.span=10 s")).scenario
+    tell(scenario, record=True, progress=lambda done, total: seen.append((done, total)))
+    assert {total for _, total in seen} == {20}
+    done = [done for done, _ in seen]
+    assert done == sorted(done)
+    assert (min(done), max(done)) == (0, 20)
+    assert sum(d > 10 for d in done) > 10
+
+
 def test_the_trace_opens_in_the_real_trace_processor(tmp_path: Path) -> None:
     found = story("soft_lockup", "micro.workload=database", "micro.load=0.2", "micro.span=30 s", record=True)
     path = tmp_path / "crash.json"
@@ -145,6 +156,12 @@ def test_the_trace_opens_in_the_real_trace_processor(tmp_path: Path) -> None:
         )
     }
     assert {"running", "sleeping", "uninterruptible"} <= states
+    log = processor.query(
+        "select s.name as line from slice s join thread_track t on s.track_id = t.id join thread using (utid) "
+        "where thread.name = 'kernel log' order by s.ts"
+    )
+    assert any("soft lockup" in row["line"] for row in log)
+    assert log[-1]["line"].startswith("Kernel panic") or "soft lockup" in log[-1]["line"]
     disk = processor.query("select count(*) as n, min(dur) as least from slice where category = 'disk'")
     assert disk[0]["n"] > 100
     assert disk[0]["least"] > 0

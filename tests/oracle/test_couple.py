@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from ksim.exact.solve import Solution
+from ksim.linux.makedumpfile import PAGE_CLASSES
 from ksim.micro.machine import Boot
 from ksim.model.compose import lifecycle
 from ksim.model.impact import read_table, shipped_impact
@@ -76,6 +78,23 @@ def test_a_shipped_table_is_that_of_its_scenario(name: str) -> None:
     assert json.loads(json.dumps(table.manifest["scenario"])) == loaded.scenario.resolved()
     for replication in (0, 31, 63):
         assert crash(loaded.scenario, replication) == table.rows[replication]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("level", [1, 17, 23, 31])
+def test_rows_differ_too_little_to_be_drawn_one_by_one(name: str, level: int) -> None:
+    """What a dump holds varies from crash to crash, squared, by less than a thousandth of capture.dump_sigma."""
+    table = shipped_impact(name)
+    kept = [sum(row.pages[page] for page in PAGE_CLASSES if page in keeps(level)) for row in table.rows]
+    mean = math.fsum(kept) / len(kept)
+    variance = math.fsum((share / mean - 1.0) ** 2 for share in kept) / len(kept)
+    assert variance < 1e-3 * small().scenario.capture.dump_sigma ** 2
+
+
+def keeps(level: int) -> set[str]:
+    """The page classes that makedumpfile -d leaves in the dump."""
+    bits = {"zero": 1, "cache": 2, "private_cache": 4, "user": 8, "free": 16}
+    return {page for page in PAGE_CLASSES if not bits.get(page, 0) & level}
 
 
 def test_a_table_replaces_defaults_and_nothing_that_was_written_down() -> None:

@@ -117,7 +117,7 @@ class Station:
             "scsi",
             channels=channels,
             service_ns={"read": draw, "write": draw, "flush": draw},
-            page_ns=0,
+            page_ns={"read": 0, "write": 0, "flush": 0},
             ladder=Ladder(never(), never(), no, no),
             log=lambda lines: pytest.fail(str(lines)),
         )
@@ -314,9 +314,9 @@ def test_service_is_resumed_where_it_was_interrupted() -> None:
 def card(clock: Clock, byte_ns: float = 8.0) -> NetDevice:
     scheduler = Scheduler(clock, 1, release=(6, 12), hz=250, switch_ns=0)
     return NetDevice(
-        clock, "eth0", "ixgbe", netdev.driver("ixgbe"), byte_ns=byte_ns, hang=never(), drop=never(),
-        reset_ns=lambda: 10**9, cpus=scheduler.cpus, socket=Socket(16), log=lambda lines: None,
-        on_irq=lambda point, cpu: None, armed={}, release=(6, 12),
+        clock, "eth0", "ixgbe", netdev.driver("ixgbe"), byte_ns=byte_ns, hang=never(), drop=never(), flap=never(),
+        reset_ns=lambda: 10**9, carrier_ns=lambda: 10**9, cpus=scheduler.cpus, socket=Socket(16),
+        log=lambda lines: None, on_irq=lambda point, cpu: None, armed={}, release=(6, 12),
     )  # fmt: skip
 
 

@@ -65,6 +65,11 @@ def buffer_io_error(dev: str, block: int, lost_async_write: bool) -> str:
     return f"Buffer I/O error on dev {dev}, logical block {block}, {what}"
 
 
+def journal_aborted(dev: str) -> str:
+    """jbd2 gives up a journal that it cannot write; ``dev``: the device and the inode of the journal, sda1-8."""
+    return f"Aborting journal on device {dev}."
+
+
 def scsi_failed(
     tag: int, hostbyte: str, driverbyte: str, cmd_age_s: int, dev: str = "sda", address: str = _ADDRESS
 ) -> str:
@@ -126,6 +131,11 @@ def netdev_watchdog(
         return f"{driver} {bus} {dev}: NETDEV WATCHDOG: CPU: {cpu}: transmit queue {queue} timed out {ms} ms"
     how_long = f" {ms} ms" if release >= netdev.WATCHDOG_MS_SINCE else ""
     return f"NETDEV WATCHDOG: {dev} ({driver}): transmit queue {queue} timed out{how_long}"
+
+
+def prints_link(module: str) -> bool:
+    """Whether the driver ``module`` has a line for the carrier; virtio_net has none."""
+    return module in _LINK
 
 
 def link_down(dev: str, module: str, bus: str = "0000:00:1f.6") -> str:

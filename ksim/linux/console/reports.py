@@ -173,6 +173,9 @@ def file_system(decision: Decision, look: Look) -> list[str]:
         head = f"EXT4-fs error (device sda1): ext4_find_entry:1234: {what}"
         journal = ["Aborting journal on device sda1-8."] if strike.fs_errors == "remount-ro" else []
         return [head, *journal, *decision.prints]
+    if strike.event.name == "ext4_abort":
+        what = f"comm {strike.task.comm}: Detected aborted journal"
+        return [f"EXT4-fs error (device sda1): ext4_journal_check_start:83: {what}", *decision.prints]
     if strike.event.name == "xfs_shutdown":
         where = "xlog_ioend_work+0x6f/0x90 (fs/xfs/xfs_log.c:1378)"
         head = f"XFS (sda1): Log I/O Error (0x2) detected at {where}.  Shutting down filesystem."

@@ -86,7 +86,7 @@ def _resets(plan: Plan, settings: Settings, struck: Struck) -> str:
 
 def _offline(plan: Plan, settings: Settings) -> str:
     """Every I/O is EIO: the file system panics, or takes no more writes; even where it goes on, nothing can be read."""
-    event = after_eio(settings.fs, "metadata" if settings.fs == "ext4" else "metadata, device gone").event
+    event = after_eio(settings.fs, "journal" if settings.fs == "ext4" else "metadata, device gone").event
     return plan.junction("panic" if plan.decide(event, fs_errors=settings.errors).panics else "wedged")
 
 
