@@ -4,7 +4,7 @@ The map. A floor imports only from floors below it; siblings on floor 3 never im
 
     0 words      units, source, errors
     1 pure       linux (what Linux does), chance (laws, addressed draws), evidence (paths, ledger)
-    2 model      a scenario file becomes one lifecycle graph: faults and strategies, one file each
+    2 model      a scenario file becomes one lifecycle graph: faults and strategies, or families, one file each
     3 readers    macro (SimPy processes walk the graph), compiled (the same walk in machine code, bit for bit),
                  exact (semi-Markov theory solves it), micro (one boot at the scale of system calls, as SimPy processes)
     4 study      replications, estimates with intervals, comparisons, one crash in full, results on disk
@@ -14,6 +14,7 @@ The path of data:  scenario.toml -> model.loader -> model.compose -> Lifecycle
                    -> macro.walker -> Path -> evidence.ledger -> study.measures -> rows
                    -> compiled.batch      -> evidence.ledger  -> study.measures -> rows
                    -> exact.solve                             -> study.measures -> rows
+    Published:     a line of claims    -> study.claims: exact.interval, evidence.account -> verdicts
     One crash:     scenario.micro -> micro.machine -> Ending -> model.compose.recovery -> study.story
 """
 

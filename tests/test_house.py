@@ -27,7 +27,7 @@ def test_checker_is_clean(words: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("folder", ["faults", "strategies"])
+@pytest.mark.parametrize("folder", ["faults", "strategies", "families"])
 def test_models_say_what_they_model(folder: str) -> None:
     for path in (TOP / "ksim" / "model" / folder).glob("*.py"):
         if path.name != "__init__.py":

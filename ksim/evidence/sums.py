@@ -116,6 +116,10 @@ class Histogram:
     def n(self) -> int:
         return sum(self.counts.values())
 
+    def at_most(self, value: float) -> int:
+        """How many of the values are at most ``value``, to the width of a bin."""
+        return sum(count for key, count in self.counts.items() if _middle(key) <= value)
+
     def order_statistic(self, rank: int) -> float:
         """The ``rank``-th smallest value (1-based), as the middle of its bin."""
         seen = 0

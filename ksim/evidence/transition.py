@@ -18,7 +18,10 @@ class Transition(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """The lifecycle in numbers, as readers and the ledger use it: nodes 0..n-1, edges 0..m-1 in graph order."""
+    """The lifecycle in numbers, as readers and the ledger use it: nodes 0..n-1, edges 0..m-1 in graph order.
+
+    ``rewards``: by name, the rate at which each node earns.
+    """
 
     entry: int
     names: tuple[str, ...]
@@ -31,6 +34,7 @@ class Layout:
     target: tuple[int, ...]
     causes: tuple[str, ...]
     budgets: Mapping[str, str]
+    rewards: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

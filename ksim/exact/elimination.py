@@ -8,6 +8,7 @@ full relative precision. Plain Python in a fixed order: the same bits everywhere
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from heapq import heapify, heappop, heappush
 from math import fsum
 
 EXIT = -1
@@ -26,19 +27,34 @@ class Elimination:
                     incoming[j].add(i)
         left = set(range(len(p)))
         self._steps: list[tuple[int, float, list[tuple[int, float]], list[tuple[int, float]]]] = []
+
+        def fill(i: int) -> tuple[int, int]:
+            """At most so many new entries if i were next; ties by number, so the order never depends on hashing."""
+            return (len(incoming[i]) - (i in incoming[i])) * len(p[i]), i
+
+        best = [fill(i) for i in left]
+        heapify(best)
         while left:
-            # fewest new entries first; ties by number, so the order never depends on hashing
-            k = min(left, key=lambda i: (len((incoming[i] & left) - {i}) * len(p[i]), i))
+            key = heappop(best)
+            k = key[1]
+            if k not in left or key != fill(k):
+                continue  # it is gone, or changed since, and stands in the heap again
             left.remove(k)
-            onward = [(j, value) for j, value in sorted(p[k].items()) if j == EXIT or j in left]
+            onward = [(j, value) for j, value in sorted(p[k].items()) if j != k]
             pivot = fsum(value for _, value in onward)
-            before = [(i, p[i].pop(k)) for i in sorted(incoming[k] & left)]
+            incoming[k].discard(k)
+            before = [(i, p[i].pop(k)) for i in sorted(incoming[k])]
+            for j, _ in onward:
+                if j != EXIT:
+                    incoming[j].discard(k)
             for i, value in before:
                 factor = value / pivot
                 for j, step in onward:
                     p[i][j] = p[i].get(j, 0.0) + factor * step
                     if j != EXIT:
                         incoming[j].add(i)
+            for i in {i for i, _ in before} | {j for j, _ in onward if j != EXIT}:
+                heappush(best, fill(i))
             self._steps.append((k, pivot, before, [(j, value) for j, value in onward if j != EXIT]))
 
     def expected(self, rewards: Sequence[float]) -> list[float]:

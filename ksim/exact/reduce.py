@@ -11,9 +11,13 @@ from collections.abc import Collection, Hashable, Mapping
 
 import numpy as np
 
+from ksim.errors import NotSolvable
 from ksim.exact.transform import Complex
 
 Row = dict[Hashable, Complex]
+
+MOST_WORK = 5e8
+"""Numbers multiplied in all: seconds. Beyond that a graph is too large for transforms at so many s at once."""
 
 
 def reduced(
@@ -24,7 +28,9 @@ def reduced(
     """Rows and rewards of the kept nodes once all others of ``rows`` are eliminated.
 
     Targets without a row are left where they are. Rewards may have leading axes for several systems at once.
+    Raises NotSolvable where that would take more than MOST_WORK.
     """
+    work = 0.0
     k: dict[Hashable, Row] = {i: dict(row) for i, row in rows.items()}
     r: dict[Hashable, Complex] = dict(rewards)
     order = {i: number for number, i in enumerate(k)}
@@ -49,6 +55,9 @@ def reduced(
             if j in incoming:
                 incoming[j].pop(node, None)
         incoming[node].pop(node, None)
+        work += sum(float(value.size) for value in row.values()) * len(incoming[node])
+        if work > MOST_WORK:
+            raise NotSolvable(f"a graph of {len(order)} nodes, with so many ways, is too large for transforms")
         for i in incoming.pop(node):
             before = k[i].pop(node)
             for j, value in row.items():

@@ -122,6 +122,11 @@ class Solution:
         """Entries per second into nodes that count ``event``."""
         return math.fsum(v for v, e in zip(self.visits, self.layout.events, strict=True) if e == event) / self.cycle_s
 
+    def reward(self, name: str) -> float:
+        """Long-run mean of the reward ``name``, per second or as a level."""
+        rates = self.layout.rewards[name]
+        return math.fsum(v * m * r for v, m, r in zip(self.visits, self._mean, rates, strict=True)) / self.cycle_s
+
     @property
     def work_lost(self) -> float:
         """Seconds of the host's work that are thrown away, per second."""
@@ -184,6 +189,10 @@ class Solution:
             if down[target] and not down[source]:
                 starts.setdefault(cause, [0.0] * len(down))[target] += self.visits[source] * way.p
         return starts
+
+    def begins(self, cause: str) -> float:
+        """Outages of one cause per second."""
+        return math.fsum(self._starts.get(cause, ())) / self.cycle_s
 
     def _causes(self, budget: str | None) -> list[str]:
         return [cause for cause in self._starts if budget in (None, self.layout.budgets[cause])]

@@ -12,7 +12,9 @@ from ksim.chance.distributions import Constant, weibull_of_mean
 from ksim.errors import GraphError, ScenarioError, nearest
 from ksim.linux.fadump import fadump
 from ksim.linux.panic import Cause
+from ksim.model import families as family_files
 from ksim.model import faults, stages, strategies
+from ksim.model.family import Family, FamilySettings
 from ksim.model.fault import FaultSource, Struck
 from ksim.model.lifecycle import Branch, Budget, Clock, Lifecycle, Node, Service, trimmed
 from ksim.model.plan import Alive, Plan
@@ -42,6 +44,12 @@ def fault_sources() -> dict[str, FaultSource]:
 def recovery_strategies() -> dict[str, Strategy]:
     """All recovery strategies by name."""
     return {module.STRATEGY.name: module.STRATEGY for module in _modules(strategies)}
+
+
+@cache
+def families() -> dict[str, Family]:
+    """All families of lifecycle graphs by name."""
+    return {module.FAMILY.name: module.FAMILY for module in _modules(family_files)}
 
 
 def strategy_named(scenario: Scenario, name: str | None) -> Strategy:
@@ -172,9 +180,14 @@ def _alive(plan: Plan, state: Alive, others: Sequence[Clock] = ()) -> None:
 
 
 def _own(scenario: Scenario) -> Lifecycle:
-    """The graph that the scenario itself spells out in ``[lifecycle]``."""
+    """The graph that the scenario itself spells out in ``[lifecycle]``, or the member of a family that it asks for."""
     own = scenario.lifecycle
     assert own is not None
+    if isinstance(own, FamilySettings):
+        try:
+            return families()[own.family].build(own)
+        except GraphError as error:
+            raise ScenarioError(f"lifecycle: {error}") from None
     nodes = [
         Node(
             name,

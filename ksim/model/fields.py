@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, Strict, model_validator
 
 from ksim.chance.distributions import Law
-from ksim.chance.grammar import parse_law
+from ksim.chance.grammar import SHORTEST_S, parse_law
 from ksim.errors import UnitError
 from ksim.source import Param, Source
 from ksim.units import LONGEST_S, YEAR_S, duration_s, rate_per_s, size_bytes, throughput_bytes_per_s
@@ -72,8 +72,23 @@ def _or_none(text: object) -> float | None:
     return None if text == "none" else _zero_or(duration_s)(text)
 
 
+def _mean_time(text: object) -> float:
+    seconds = _zero_or(duration_s)(text)
+    if seconds < SHORTEST_S:
+        raise UnitError(f"expected a mean time longer than zero, got {show_value(text)}")
+    return seconds
+
+
 def _bytes_or_none(text: object) -> int | None:
     return None if text == "none" else _zero_or(size_bytes)(text)
+
+
+def _law_or_none(text: object) -> Law | None:
+    return None if text == "none" else _zero_or(parse_law)(text)
+
+
+def _show_law_or_none(value: Law | None) -> str:
+    return "none" if value is None else str(value)
 
 
 def _show_bytes_or_none(value: int | None) -> str:
@@ -85,7 +100,10 @@ def _show_or_none(value: float | None) -> str:
 
 
 LawText = Annotated[Law, PlainValidator(_zero_or(parse_law)), PlainSerializer(str, return_type=str)]
+LawOrNone = Annotated[Law | None, PlainValidator(_law_or_none), PlainSerializer(_show_law_or_none, return_type=str)]
 Seconds = Annotated[float, *_quantity(duration_s, "s")]
+MeanTime = Annotated[float, PlainValidator(_mean_time), PlainSerializer(lambda value: f"{value!r} s", return_type=str)]
+"""The mean of an exponential time."""
 SecondsOrNone = Annotated[float | None, PlainValidator(_or_none), PlainSerializer(_show_or_none, return_type=str)]
 Bytes = Annotated[int, *_quantity(size_bytes, "B")]
 BytesOrNone = Annotated[

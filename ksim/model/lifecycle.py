@@ -101,7 +101,8 @@ class Lifecycle:
     """A checked graph. ``entry`` is the state at time 0 and after every recovery; ``budgets`` maps causes.
 
     ``notes`` are remarks for the reader, ``facts`` numbers that the settings decide without any chance, by name:
-    (value, unit).
+    (value, unit). ``rewards`` are what a stay earns beside up and down, by name: (one rate per node in their order,
+    unit of the rate); a rate per second counts what happens at that intensity, a level is averaged over time.
     """
 
     entry: str
@@ -109,6 +110,7 @@ class Lifecycle:
     budgets: Mapping[str, Budget]
     notes: tuple[str, ...] = field(default=(), compare=False)
     facts: Mapping[str, tuple[float, str]] = field(default_factory=dict, compare=False)
+    rewards: Mapping[str, tuple[tuple[float, ...], str]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         check(self)
@@ -136,6 +138,7 @@ class Lifecycle:
             target=tuple(self.index[way.to] for _, way in edges),
             causes=tuple(way.cause for _, way in edges),
             budgets={cause: budget.value for cause, budget in self.budgets.items()},
+            rewards={name: rates for name, (rates, _) in self.rewards.items()},
         )
 
     @cached_property
@@ -160,10 +163,12 @@ PROBABILITY_SLACK = 1e-9
 def check(life: Lifecycle) -> None:
     """Raises GraphError for the first broken rule, naming the node."""
     names = [node.name for node in life.nodes]
+    known: set[str] = set()
     for name in names:
-        if names.count(name) > 1:
+        if name in known:
             raise GraphError(f"node '{name}' is there twice")
-    if life.entry not in names:
+        known.add(name)
+    if life.entry not in known:
         raise GraphError(f"the entry '{life.entry}' is not a node (nodes: {', '.join(names)})")
     if life[life.entry].service is Service.DOWN:
         raise GraphError(f"the entry '{life.entry}' must have a service that is up")
@@ -182,6 +187,9 @@ def check(life: Lifecycle) -> None:
             raise GraphError(f"node '{name}' never leads back to '{life.entry}': it would stay there for ever")
     _check_time_passes(life)
     _check_streams(life)
+    for name, (rates, _) in life.rewards.items():
+        if len(rates) != len(life.nodes) or not all(map(math.isfinite, rates)):
+            raise GraphError(f"reward '{name}' must have one finite rate per node")
 
 
 def _can_happen(way: Branch | Clock) -> bool:

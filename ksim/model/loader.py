@@ -17,12 +17,13 @@ from pydantic import BaseModel, ValidationError
 
 from ksim.errors import KsimError, ScenarioError, nearest
 from ksim.model.base import Base
-from ksim.model.compose import fault_sources, lifecycle, recovery_strategies
+from ksim.model.compose import families, fault_sources, lifecycle, recovery_strategies
+from ksim.model.family import FamilySettings
 from ksim.model.fields import param_of
 from ksim.model.layers import MAX_FAULTS, Key, Layer, flat_sysctl, merge, override, read_layers, readable, short
 from ksim.model.measured import with_impact
 from ksim.model.problems import Problems, has
-from ksim.model.scenario import Scenario
+from ksim.model.scenario import LifecycleTable, Scenario
 from ksim.model.schema import FaultSettings
 from ksim.source import Param
 
@@ -97,12 +98,13 @@ def _resolve(stem: str, layers: Sequence[Layer], base: Base | None, must_fail: b
     problems = Problems(layers)
     fault_tables = values.pop("faults", {})
     found_faults = _faults(fault_tables, problems)
+    own_graph = _own_graph(values.pop("lifecycle"), problems) if "lifecycle" in values else None
     try:
         scenario = Scenario.model_validate({**values, "faults": {}})
     except ValidationError as error:
         problems.add(error, Scenario)
     problems.stop()
-    scenario = scenario.model_copy(update={"faults": found_faults})
+    scenario = scenario.model_copy(update={"faults": found_faults, "lifecycle": own_graph})
     scenario, measured = with_impact(scenario, partial(has, own))
     if must_fail:
         _consistent(scenario, layers)
@@ -152,6 +154,23 @@ def _faults(tables: Any, problems: Problems) -> dict[str, FaultSettings]:
     return found
 
 
+def _own_graph(table: Any, problems: Problems) -> LifecycleTable | FamilySettings | None:
+    """``[lifecycle]``: nodes spelled out, or the parameters of a family."""
+    settings: type[LifecycleTable | FamilySettings] = LifecycleTable
+    if isinstance(table, dict) and "family" in table:
+        name, known = table["family"], families()
+        if not isinstance(name, str) or name not in known:
+            text = f"unknown family {short(repr(name))}{nearest(str(name), known)} (known: {', '.join(known)})"
+            problems.one(("lifecycle", "family"), text)
+            return None
+        settings = known[name].settings
+    try:
+        return settings.model_validate(table)
+    except ValidationError as error:
+        problems.add(error, settings, ("lifecycle",))
+    return None
+
+
 def _consistent(scenario: Scenario, layers: Sequence[Layer]) -> None:
     """What only the whole scenario can show: the graph is built once, so that errors come before any work."""
     strategy = scenario.recovery.strategy
@@ -165,10 +184,12 @@ def _consistent(scenario: Scenario, layers: Sequence[Layer]) -> None:
         lifecycle(scenario)
     except KsimError as error:
         problems, text = Problems(layers), str(error)
-        if scenario.lifecycle is None:
+        own = scenario.lifecycle
+        if own is None:
             problems.one(("faults",) if not any(f.rate for f in scenario.faults.values()) else (), text)
         else:
-            named = next((n for n in re.findall("'([^']*)'", text) if n in scenario.lifecycle.nodes), None)
+            nodes = own.nodes if isinstance(own, LifecycleTable) else {}
+            named = next((n for n in re.findall("'([^']*)'", text) if n in nodes), None)
             key = ("lifecycle",) if named is None else ("lifecycle", "nodes", named)
             problems.one(key, text.removeprefix("lifecycle: "))
         problems.stop()
@@ -176,10 +197,10 @@ def _consistent(scenario: Scenario, layers: Sequence[Layer]) -> None:
 
 def _params(scenario: Scenario, base: Base | None, own: Mapping[str, Any]) -> Iterator[tuple[str, Param]]:
     """The Param behind each key that no layer of the user's sets."""
-    if scenario.lifecycle is not None:
-        return
     from_base = dict(base.values) if base else {}
     tables: list[tuple[Key, BaseModel]] = [((), scenario)]
+    if scenario.lifecycle is not None:
+        tables = [(("lifecycle",), scenario.lifecycle)] if isinstance(scenario.lifecycle, FamilySettings) else []
     tables += [(("faults", name), table) for name, table in scenario.faults.items()]
     while tables:
         prefix, table = tables.pop(0)

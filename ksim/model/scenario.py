@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, SkipValidation
 
+from ksim.model.family import FamilySettings
 from ksim.model.fields import Label, LawText, Name, Probability, Table
 from ksim.model.schema import FaultSettings, Host, Kexec, Recovery, Run, Workload
 from ksim.model.schema_linux import Capture, Kdump, Linux
@@ -49,7 +50,10 @@ class NodeTable(Table):
 
 
 class LifecycleTable(Table):
-    """``[lifecycle]``: a graph spelled out in the scenario, in place of host, faults and strategy."""
+    """``[lifecycle]``: a graph spelled out in the scenario, in place of host, faults and strategy.
+
+    With a key ``family`` it is a FamilySettings instead: a graph that one file of ``ksim/model/families`` builds.
+    """
 
     entry: str
     nodes: dict[Name, NodeTable] = Field(max_length=MAX_NODES)
@@ -68,7 +72,7 @@ class Scenario(Run):
     kexec: Kexec = Kexec()
     recovery: Recovery = Recovery()
     faults: Annotated[dict[str, SerializeAsAny[FaultSettings]], SkipValidation] = Field(default_factory=dict)
-    lifecycle: LifecycleTable | None = None
+    lifecycle: Annotated[SerializeAsAny[LifecycleTable | FamilySettings] | None, SkipValidation] = None
     micro: Micro | None = None
 
     def resolved(self) -> dict[str, Any]:

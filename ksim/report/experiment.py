@@ -53,13 +53,15 @@ def run(experiment: Experiment, overrides: tuple[str, ...] = (), workers: int | 
         for point in experiment.points:
             loaded, study = _study(experiment, point, name, overrides, workers)
             own += [dict(point.parameters) | row for row in study.rows]
-            manifests[_label(name, point)] = manifest(loaded, command)
+            manifests[_label(Path(point.scenario).stem or name, point)] = manifest(loaded, command)
             if point == HERE:
                 parts.append(f"## {name}\n\n{tables(loaded, study)}")
         if experiment.shows:
             table = block(partial(show_points, rows=own, shows=experiment.shows))
             parts.append(f"## {name}: point by point\n\n{table}")
         rows += own
+    if experiment.tells is not None:
+        parts.append(experiment.tells(rows))
     if experiment.finds is not None:
         parts.append("## What it says\n\n" + "\n".join(f"- {text}" for text in experiment.finds(rows)) + "\n")
     chart = (experiment.draws or phase_bars)(rows, experiment.question)
@@ -75,14 +77,15 @@ def run(experiment: Experiment, overrides: tuple[str, ...] = (), workers: int | 
 def _study(
     experiment: Experiment, point: Point, name: str, overrides: tuple[str, ...], workers: int | None
 ) -> tuple[Loaded, Study]:
+    name, observes = point.scenario or name, point.observes or experiment.observes
     loaded = load(name, (*experiment.overrides, *point.overrides, *overrides))
     with Progress() as progress:
         variants = {
             label: load(name, (*experiment.overrides, *point.overrides, *own, *overrides))
             for label, own in experiment.variants.items()
         }
-        if experiment.observes is not None:
-            return loaded, experiment.observes(variants or {name: loaded}, workers, progress)
+        if observes is not None:
+            return loaded, observes(variants or {name: loaded}, workers, progress)
         how: dict[str, Any] = {
             "engine": experiment.engine, "tails": experiment.tails, "workers": workers, "progress": progress
         }  # fmt: skip

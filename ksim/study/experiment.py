@@ -14,15 +14,20 @@ from ksim.study.pool import Progress
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One design point: its parameters as the table shows them, and the overrides behind them."""
+    """One design point: its parameters as the table shows them, and the overrides behind them.
+
+    ``scenario`` and ``observes`` stand in place of the experiment's own.
+    """
 
     parameters: Mapping[str, str]
     overrides: tuple[str, ...]
+    scenario: str = ""
+    observes: Observes | None = None
 
 
-HERE = Point({}, ())
 Observes = Callable[[Mapping[str, Loaded], int | None, Progress | None], Study]
 """Variants by name (without any: one, named like the scenario), workers, progress."""
+HERE = Point({}, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class Experiment:
     At each of the ``points`` either ``strategies`` are compared or, where there are any, ``variants`` (name ->
     overrides); ``observes`` makes a study of its own of the variants. ``engine`` answers, see ``ksim.study.engine``;
     ``tails``: with exact quantiles and first years. ``shows`` are the measures of the summary by their headings.
-    ``finds`` makes sentences of the rows, ``draws`` a chart.
+    ``tells`` makes a text of the rows for the summary, ``finds`` sentences, ``draws`` a chart.
     """
 
     name: str
@@ -47,5 +52,6 @@ class Experiment:
     engine: Engine = "compiled"
     tails: bool = False
     shows: Mapping[str, str] = field(default_factory=dict)
+    tells: Callable[[Sequence[Row]], str] | None = None
     finds: Callable[[Sequence[Row]], list[str]] | None = None
     draws: Callable[[Sequence[Row], str], Any] | None = None

@@ -129,6 +129,8 @@ def _exact_parts(solution: Solution) -> Iterator[tuple[str, float, str]]:
             MIN_PER_YEAR,
         )
     yield from _exact_phases(solution, by_cause)
+    for name, (_, unit) in solution.life.rewards.items():
+        yield f"reward:{name}", solution.reward(name), unit
 
 
 def _exact_phases(solution: Solution, by_cause: dict[str, dict[str, float]]) -> Iterator[tuple[str, float, str]]:
