@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,23 @@ def float_of(typing: Any, bits: Any) -> Any:
         return builder.bitcast(args[0], ir.DoubleType())
 
     return types.float64(types.int64), generate
+
+
+def polynomial(coefficients: Sequence[float]) -> Any:
+    """By Horner's rule, the coefficient of 1 first: as constants of the code, where a tuple would lie in memory."""
+
+    @intrinsic
+    def value(typing: Any, x: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            last, *others = (ir.Constant(ir.DoubleType(), c) for c in reversed(coefficients))
+            total = last
+            for c in others:
+                total = builder.fadd(builder.fmul(total, args[0]), c)
+            return total
+
+        return types.float64(types.float64), generate
+
+    return value
 
 
 @jit

@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from ksim.chance import portable
-from ksim.compiled.bits import bits_of, float_of
-from ksim.compiled.jit import Function, jit
+from ksim.compiled.bits import bits_of, float_of, polynomial
+from ksim.compiled.jit import jit
 
 LN2_HIGH, LN2_LOW, SQRT_HALF = portable.LN2_HIGH, portable.LN2_LOW, portable.SQRT_HALF
 LN2 = LN2_HIGH + LN2_LOW
@@ -20,21 +20,10 @@ SMALLEST_U = portable.SMALLEST_U
 FRACTION, HALF = (1 << 52) - 1, 1022 << 52
 
 
-def horner(coefficients: list[float]) -> Function:
-    """The polynomial as a chain of instructions: machine code would fetch an element of a tuple from memory."""
-    lines = [f"total = x * {coefficients[-1]!r}"]
-    for c in reversed(coefficients[1:-1]):
-        lines += [f"total += {c!r}", "total *= x"]
-    text = "\n    ".join([*lines, f"return total + {coefficients[0]!r}"])
-    names: dict[str, Function] = {}
-    exec(f"def polynomial(x):\n    {text}\n", names)
-    return jit(names["polynomial"])
-
-
-atanh, taylor = horner(portable._ATANH), horner(portable._TAYLOR)
-centre_p, centre_q = map(horner, portable._CENTRE)
-shoulder_p, shoulder_q = map(horner, portable._SHOULDER)
-tail_p, tail_q = map(horner, portable._TAIL)
+atanh, taylor = polynomial(portable._ATANH), polynomial(portable._TAYLOR)
+centre_p, centre_q = map(polynomial, portable._CENTRE)
+shoulder_p, shoulder_q = map(polynomial, portable._SHOULDER)
+tail_p, tail_q = map(polynomial, portable._TAIL)
 
 
 @jit
