@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ksim.compiled import scalar
-from ksim.compiled.bits import product
+from ksim.compiled.bits import at, product, put
 from ksim.compiled.jit import jit
 from ksim.compiled.program import (
     EXPONENTIAL,
@@ -59,8 +59,8 @@ def fill(block: Any, stream: int, counter: int, tier: int, key: Any) -> None:
 @jit
 def uniform(program: Program, place: Place, stream: int, replication: int) -> float:
     """The next uniform of a stream."""
-    index = place.index[stream]
-    place.index[stream] = index + 1
+    index = at(place.index, stream)
+    put(place.index, stream, index + 1)
     if index & 3 == 0:
         tier, size, word = 0, 8, index
         if index >= 8192:
@@ -78,7 +78,7 @@ def uniform(program: Program, place: Place, stream: int, replication: int) -> fl
 @jit
 def quantile(program: Program, stream: int, u: float) -> float:
     """The duration that a uniform stands for."""
-    kind, a, b = program.kind[stream], program.a[stream], program.b[stream]
+    kind, a, b = at(program.kind, stream), at(program.a, stream), at(program.b, stream)
     if kind == EXPONENTIAL:
         return a * scalar.log(1.0 - u)
     if kind == LOGNORMAL:
@@ -91,7 +91,7 @@ def quantile(program: Program, stream: int, u: float) -> float:
     if kind == LOGUNIFORM:
         return a * scalar.exp(u * b)
     first, many = program.place[stream, 0], program.place[stream, 1]
-    return program.table[first + min(np.int64(u * many), many - 1)]
+    return at(program.table, first + min(np.int64(u * many), many - 1))
 
 
 @jit
@@ -100,6 +100,6 @@ def branch(program: Program, place: Place, stream: int, replication: int) -> int
     u = uniform(program, place, stream, replication)
     first = program.place[stream, 0]
     way = 0
-    while program.table[first + way] <= u:
+    while at(program.table, first + way) <= u:
         way += 1
     return way

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ksim.compiled.bits import at
 from ksim.compiled.draws import Place, branch, quantile, start, uniform
 from ksim.compiled.jit import jit, kernel
 from ksim.compiled.program import CONSTANT, EXPONENTIAL, ONE_WAY, RACE, Program, program
@@ -17,16 +18,16 @@ from ksim.model.lifecycle import Lifecycle
 @jit
 def step(program: Program, place: Place, node: int, replication: int) -> tuple[int, float]:
     """(edge that leaves the node, after how many seconds): the way that was drawn, or the clock that rings first."""
-    how = program.branch[node]
-    first, end = program.first[node], program.first[node + 1]
+    how = at(program.branch, node)
+    first, end = at(program.first, node), at(program.first, node + 1)
     if how != RACE:
         if how != ONE_WAY:
             first += branch(program, place, how, replication)
         end = first + 1
     way, dwell = first, np.inf
     for edge in range(first, end):
-        stream = program.stream[edge]
-        kind, time = program.kind[stream], program.a[stream]
+        stream = at(program.stream, edge)
+        kind, time = at(program.kind, stream), at(program.a, stream)
         if kind != CONSTANT:
             u = uniform(program, place, stream, replication)
             if kind == EXPONENTIAL and -time * u >= dwell * (1.0 + 1e-9):
@@ -51,7 +52,7 @@ def walk(program: Program, place: Place, replication: int, horizon_s: float, tim
             times[many] = time
             edges[many] = edge
         many += 1
-        node = program.target[edge]
+        node = at(program.target, edge)
 
 
 class Walker:
