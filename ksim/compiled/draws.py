@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ksim.chance import portable
 from ksim.compiled import scalar
-from ksim.compiled.bits import at, product, put
-from ksim.compiled.jit import jit
+from ksim.compiled.bits import at, bits_of, product, put
+from ksim.compiled.jit import called, jit
+from ksim.compiled.lanes import traced
 from ksim.compiled.program import (
     EXPONENTIAL,
     LOGNORMAL,
@@ -26,8 +28,15 @@ W0, W1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
 ROUNDS = 10
 
 
+TOGETHER = 8
+"""Draws of a stream that are kept, and, once it has made so many, also how many are made at a time."""
+
+
 class Place(NamedTuple):
-    """Where the draws of one replication have come to: ``index`` (s,) next draws, ``block`` (s, 4) of uniforms."""
+    """Where the draws of one replication have come to: ``index`` (s,) next draws, ``block`` (s, 8) of uniforms.
+
+    From index 8 on those of log-normal laws are values already: see ``more``.
+    """
 
     index: Any
     block: Any
@@ -36,12 +45,12 @@ class Place(NamedTuple):
 def start(program: Program) -> Place:
     """Room for the places of all streams; at the start of a replication ``index`` is zero."""
     streams = len(program.kind)
-    return Place(np.zeros(streams, np.int64), np.zeros((streams, 4)))
+    return Place(np.zeros(streams, np.int64), np.zeros((streams, TOGETHER)))
 
 
 @jit
-def fill(block: Any, stream: int, counter: int, tier: int, key: Any) -> None:
-    """Four uniforms: Philox block number ``counter`` of a tier, under the key of the stream."""
+def fill(block: Any, stream: int, counter: int, tier: int, key: Any, to: int = 0) -> None:
+    """Four uniforms from place ``to`` on: Philox block number ``counter`` of a tier, under the key of the stream."""
     x0, x1, x2, x3 = np.uint64(counter + 1), np.uint64(tier), np.uint64(0), np.uint64(0)
     k0, k1 = key[stream, 0], key[stream, 1]
     for _ in range(ROUNDS):
@@ -50,29 +59,52 @@ def fill(block: Any, stream: int, counter: int, tier: int, key: Any) -> None:
         x0, x1, x2, x3 = high1 ^ x1 ^ k0, low1, high0 ^ x3 ^ k1, low0
         k0 += W0
         k1 += W1
-    block[stream, 0] = np.int64(x0 >> np.uint64(11)) * 2.0**-53
-    block[stream, 1] = np.int64(x1 >> np.uint64(11)) * 2.0**-53
-    block[stream, 2] = np.int64(x2 >> np.uint64(11)) * 2.0**-53
-    block[stream, 3] = np.int64(x3 >> np.uint64(11)) * 2.0**-53
+    block[stream, to] = np.int64(x0 >> np.uint64(11)) * 2.0**-53
+    block[stream, to + 1] = np.int64(x1 >> np.uint64(11)) * 2.0**-53
+    block[stream, to + 2] = np.int64(x2 >> np.uint64(11)) * 2.0**-53
+    block[stream, to + 3] = np.int64(x3 >> np.uint64(11)) * 2.0**-53
+
+
+lognormals = traced(lambda u, median, sigma: median * portable.exp(sigma * portable.normal_quantile(u)))
+
+
+@called
+def more(block: Any, stream: int, key: Any, index: int, replication: int, kind: int, a: float, b: float) -> None:
+    """The next four draws; or eight, and what is costly and a matter of few instructions is done to all at once.
+
+    A stream that has made eight draws in a replication is likely to make many more; one that has not may need but one.
+    """
+    if index < TOGETHER:
+        fill(block, stream, (TOGETHER * replication + index) >> 2, 0, key, index)
+        return
+    exponent = (bits_of(float(index)) >> 52) - 1023
+    tier, size, word = exponent - 2, 1 << exponent, index - (1 << exponent)
+    if index >= 8192:
+        tier, size, word = 9 + (index >> 12), 4096, index & 4095
+    counter = (size * replication + word) >> 2
+    fill(block, stream, counter, tier, key, 0)
+    fill(block, stream, counter + 1, tier, key, 4)
+    if kind == LOGNORMAL:
+        lognormals(block, stream, a, b)
 
 
 @jit
 def uniform(program: Program, place: Place, stream: int, replication: int) -> float:
-    """The next uniform of a stream."""
+    """The next draw of a stream: a uniform, or the value that ``more`` has made of it."""
     index = at(place.index, stream)
     put(place.index, stream, index + 1)
-    if index & 3 == 0:
-        tier, size, word = 0, 8, index
-        if index >= 8192:
-            tier, size, word = 9 + (index >> 12), 4096, index & 4095
-        elif index >= 8:
-            tier = 1
-            while index >= 2 * size:
-                tier += 1
-                size *= 2
-            word = index - size
-        fill(place.block, stream, (size * replication + word) >> 2, tier, program.key)
-    return place.block[stream, index & 3]
+    if index & 3 == 0 and (index & 7 == 0 or index < TOGETHER):
+        kind, a, b = at(program.kind, stream), at(program.a, stream), at(program.b, stream)
+        more(place.block, stream, program.key, index, replication, kind, a, b)
+    return place.block[stream, index & 7]
+
+
+@jit
+def draw(program: Program, place: Place, stream: int, kind: int, replication: int) -> float:
+    """The next duration from a stream."""
+    ready = kind == LOGNORMAL and at(place.index, stream) >= TOGETHER
+    u = uniform(program, place, stream, replication)
+    return u if ready else quantile(program, stream, u)
 
 
 @jit

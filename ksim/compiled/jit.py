@@ -31,6 +31,12 @@ def jit(function: Function) -> Function:
     return found
 
 
+def called(function: Function) -> Function:
+    """The same for what is needed seldom: it stays out of its callers, whose code is the smaller and faster."""
+    found: Function = numba.njit(error_model="numpy", _nrt=False)(function)
+    return found
+
+
 def kernel(function: Function) -> Function:
     """A function that Python calls: compiled at its first call or loaded from the cache. It releases the GIL."""
     code = numba.njit(nogil=True, error_model="numpy", _nrt=False)(function)

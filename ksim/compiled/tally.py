@@ -32,8 +32,8 @@ assert BINS_PER_OCTAVE == 1 << 10  # the bin of a number is its exponent and the
 class Facts(NamedTuple):
     """What a ledger wants to know of nodes (n,), edges (m,) and causes (c,).
 
-    Nodes: ``down``, ``degraded``; ``phase`` by number; ``event`` by number or -1; ``lost`` ticks. Edges: ``what`` to do,
-    in bits; ``cause`` by number or -1. ``budget`` of a cause by number, ``software`` the number of that budget.
+    Nodes: ``down``, ``degraded``; ``phase`` by number; ``event`` by number or -1; ``lost`` ticks. Edges: ``what`` is to
+    be done, in bits; ``cause`` by number or -1. ``budget`` of a cause by number, ``software`` the number of that one.
     """
 
     down: Any
