@@ -29,23 +29,24 @@ ROUNDS = 10
 
 
 TOGETHER = 8
-"""Draws of a stream that are kept, and, once it has made so many, also how many are made at a time."""
+"""A log-normal stream that has made so many draws in a replication makes as many at a time."""
 
 
 class Place(NamedTuple):
-    """Where the draws of one replication have come to: ``index`` (s,) next draws, ``block`` (s, 8) of uniforms.
+    """Where the draws of one replication have come to: ``index`` (s,) next draws, ``block`` (s, 4) of uniforms.
 
-    From index 8 on those of log-normal laws are values already: see ``more``.
+    ``values`` (s, 8): durations of log-normal laws, which are made together.
     """
 
     index: Any
     block: Any
+    values: Any
 
 
 def start(program: Program) -> Place:
     """Room for the places of all streams; at the start of a replication ``index`` is zero."""
     streams = len(program.kind)
-    return Place(np.zeros(streams, np.int64), np.zeros((streams, TOGETHER)))
+    return Place(np.zeros(streams, np.int64), np.zeros((streams, 4)), np.zeros((streams, TOGETHER)))
 
 
 @jit
@@ -65,46 +66,23 @@ def fill(block: Any, stream: int, counter: int, tier: int, key: Any, to: int = 0
     block[stream, to + 3] = np.int64(x3 >> np.uint64(11)) * 2.0**-53
 
 
-lognormals = traced(lambda u, median, sigma: median * portable.exp(sigma * portable.normal_quantile(u)))
-
-
-@called
-def more(block: Any, stream: int, key: Any, index: int, replication: int, kind: int, a: float, b: float) -> None:
-    """The next four draws; or eight, and what is costly and a matter of few instructions is done to all at once.
-
-    A stream that has made eight draws in a replication is likely to make many more; one that has not may need but one.
-    """
-    if index < TOGETHER:
-        fill(block, stream, (TOGETHER * replication + index) >> 2, 0, key, index)
-        return
-    exponent = (bits_of(float(index)) >> 52) - 1023
-    tier, size, word = exponent - 2, 1 << exponent, index - (1 << exponent)
-    if index >= 8192:
-        tier, size, word = 9 + (index >> 12), 4096, index & 4095
-    counter = (size * replication + word) >> 2
-    fill(block, stream, counter, tier, key, 0)
-    fill(block, stream, counter + 1, tier, key, 4)
-    if kind == LOGNORMAL:
-        lognormals(block, stream, a, b)
-
-
 @jit
 def uniform(program: Program, place: Place, stream: int, replication: int) -> float:
-    """The next draw of a stream: a uniform, or the value that ``more`` has made of it."""
+    """The next uniform of a stream."""
     index = at(place.index, stream)
     put(place.index, stream, index + 1)
-    if index & 3 == 0 and (index & 7 == 0 or index < TOGETHER):
-        kind, a, b = at(program.kind, stream), at(program.a, stream), at(program.b, stream)
-        more(place.block, stream, program.key, index, replication, kind, a, b)
-    return place.block[stream, index & 7]
-
-
-@jit
-def draw(program: Program, place: Place, stream: int, kind: int, replication: int) -> float:
-    """The next duration from a stream."""
-    ready = kind == LOGNORMAL and at(place.index, stream) >= TOGETHER
-    u = uniform(program, place, stream, replication)
-    return u if ready else quantile(program, stream, u)
+    if index & 3 == 0:
+        tier, size, word = 0, 8, index
+        if index >= 8192:
+            tier, size, word = 9 + (index >> 12), 4096, index & 4095
+        elif index >= 8:
+            tier = 1
+            while index >= 2 * size:
+                tier += 1
+                size *= 2
+            word = index - size
+        fill(place.block, stream, (size * replication + word) >> 2, tier, program.key)
+    return place.block[stream, index & 3]
 
 
 @jit
@@ -124,6 +102,37 @@ def quantile(program: Program, stream: int, u: float) -> float:
         return a * scalar.exp(u * b)
     first, many = program.place[stream, 0], program.place[stream, 1]
     return at(program.table, first + min(np.int64(u * many), many - 1))
+
+
+lognormals = traced(lambda u, median, sigma: median * portable.exp(sigma * portable.normal_quantile(u)))
+
+
+@jit
+def lognormal(program: Program, place: Place, stream: int, replication: int) -> float:
+    """The next duration from a log-normal stream; eight at once cost as much as three.
+
+    A stream that has made eight draws in a replication is likely to make many more; one that has not may need but one.
+    """
+    index = at(place.index, stream)
+    if index < TOGETHER:
+        return quantile(program, stream, uniform(program, place, stream, replication))
+    put(place.index, stream, index + 1)
+    if index & 7 == 0:
+        more(place.values, stream, program.key, index, replication, at(program.a, stream), at(program.b, stream))
+    return place.values[stream, index & 7]
+
+
+@called
+def more(values: Any, stream: int, key: Any, index: int, replication: int, median: float, sigma: float) -> None:
+    """The next eight."""
+    exponent = (bits_of(float(index)) >> 52) - 1023
+    tier, size, word = exponent - 2, 1 << exponent, index - (1 << exponent)
+    if index >= 8192:
+        tier, size, word = 9 + (index >> 12), 4096, index & 4095
+    counter = (size * replication + word) >> 2
+    fill(values, stream, counter, tier, key, 0)
+    fill(values, stream, counter + 1, tier, key, 4)
+    lognormals(values, stream, median, sigma)
 
 
 @jit

@@ -74,7 +74,7 @@ class Lanes:
         return self.new(self.builder.fcmp_ordered(">", self.value, self.double(x)))
 
     def astype(self, kind: Any) -> Lanes:
-        """Whole numbers stay float64 here."""
+        """Whole numbers stay float64."""
         return self
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **options: Any) -> Any:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from ksim.compiled.bits import at
-from ksim.compiled.draws import Place, branch, draw, start, uniform
+from ksim.compiled.draws import Place, branch, lognormal, quantile, start, uniform
 from ksim.compiled.jit import jit, kernel
-from ksim.compiled.program import CONSTANT, EXPONENTIAL, ONE_WAY, RACE, Program, program
-from ksim.compiled.scalar import log
+from ksim.compiled.program import CONSTANT, EXPONENTIAL, LOGNORMAL, ONE_WAY, RACE, Program, program
 from ksim.evidence.transition import Path
 from ksim.model.course import course
 from ksim.model.lifecycle import Lifecycle
@@ -29,14 +28,13 @@ def step(program: Program, place: Place, node: int, replication: int) -> tuple[i
     for edge in range(first, end):
         stream = at(program.stream, edge)
         kind, time = at(program.kind, stream), at(program.a, stream)
-        if kind != CONSTANT:
-            if kind == EXPONENTIAL:
-                u = uniform(program, place, stream, replication)
-                if -time * u >= dwell * (1.0 + 1e-9):
-                    continue  # it cannot win, since -log(1 - u) >= u
-                time = time * log(1.0 - u)
-            else:
-                time = draw(program, place, stream, kind, replication)
+        if kind == LOGNORMAL:
+            time = lognormal(program, place, stream, replication)
+        elif kind != CONSTANT:
+            u = uniform(program, place, stream, replication)
+            if kind == EXPONENTIAL and -time * u >= dwell * (1.0 + 1e-9):
+                continue  # it cannot win, since -log(1 - u) >= u
+            time = quantile(program, stream, u)
         if time < dwell:
             way, dwell = edge, time
     return way, dwell
