@@ -13,7 +13,7 @@ from ksim.chance import portable
 from ksim.compiled import scalar
 from ksim.compiled.bits import at, bits_of, product, put
 from ksim.compiled.jit import called, jit
-from ksim.compiled.lanes import traced
+from ksim.compiled.lanes import MANY, traced
 from ksim.compiled.program import (
     EXPONENTIAL,
     LOGNORMAL,
@@ -28,7 +28,7 @@ W0, W1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
 ROUNDS = 10
 
 
-TOGETHER = 8
+TOGETHER = MANY
 """A log-normal stream that has made so many draws in a replication makes as many at a time."""
 
 
