@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ksim.compiled.draws import start
 from ksim.compiled.program import program
-from ksim.compiled.tally import BINS, Facts, Room, Sums, tally
+from ksim.compiled.tally import BINS, FROM_DEGRADED, FROM_DOWN, TO_DOWN, TO_NOTED, Facts, Room, Sums, tally
 from ksim.evidence.ledger import GROUPS, LIMITS, Ledger
 from ksim.evidence.sums import BINS_PER_OCTAVE, Histogram, Moments, ticks
 from ksim.evidence.transition import Layout
@@ -99,6 +99,7 @@ class Names:
 
     def facts(self, layout: Layout) -> Facts:
         """The layout in arrays."""
+        noted = [bool(event) or ticks(lost) > 0 for event, lost in zip(layout.events, layout.work_lost_s, strict=True)]
         numbers = {name: i for i, name in enumerate(self.causes)}
         return Facts(
             down=np.array(layout.down),
@@ -106,6 +107,15 @@ class Names:
             phase=np.array([self.phases.index(phase) for phase in layout.phases]),
             event=np.array([self.events.index(event) if event else -1 for event in layout.events]),
             lost=np.array([ticks(lost) for lost in layout.work_lost_s]),
+            what=np.array(
+                [
+                    FROM_DOWN * layout.down[source]
+                    + FROM_DEGRADED * layout.degraded[source]
+                    + TO_DOWN * layout.down[target]
+                    + TO_NOTED * noted[target]
+                    for source, target in zip(layout.source, layout.target, strict=True)
+                ]
+            ),
             cause=np.array([numbers.get(cause, -1) for cause in layout.causes]),
             budget=np.array([BUDGETS.index(layout.budgets[cause]) for cause in self.causes]),
             budgets=len(BUDGETS),

@@ -1,7 +1,8 @@
-"""What machine code can do and Python cannot say: 128-bit products and sums, the bits of a float."""
+"""What machine code can do and Python cannot say: 128-bit products and sums, the bits of a float, plain indexing."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,46 @@ def float_of(typing: Any, bits: Any) -> Any:
         return builder.bitcast(args[0], ir.DoubleType())
 
     return types.float64(types.int64), generate
+
+
+@intrinsic
+def at(typing: Any, array: Any, index: Any) -> Any:
+    """``array[index]`` of one dimension, where the index is known not to be negative: most of them are loads alone."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(array)(context, builder, args[0]).data
+        return context.unpack_value(builder, array.dtype, builder.gep(data, [args[1]]))
+
+    return array.dtype(array, types.int64), generate
+
+
+@intrinsic
+def put(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """``array[index] = value``, likewise."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(array)(context, builder, args[0]).data
+        context.pack_value(builder, array.dtype, args[2], builder.gep(data, [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, array.dtype), generate
+
+
+def polynomial(coefficients: Sequence[float]) -> Any:
+    """By Horner's rule, the coefficient of 1 first: as constants of the code, where a tuple would lie in memory."""
+
+    @intrinsic
+    def value(typing: Any, x: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            last, *others = (ir.Constant(ir.DoubleType(), c) for c in reversed(coefficients))
+            total = last
+            for c in others:
+                total = builder.fadd(builder.fmul(total, args[0]), c)
+            return total
+
+        return types.float64(types.float64), generate
+
+    return value
 
 
 @jit

@@ -17,6 +17,7 @@ from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.runtime import rtsys
 
 from ksim.chance import portable
 
@@ -27,6 +28,12 @@ def jit(function: Function) -> Function:
     """A function that only machine code calls: it becomes part of its callers."""
     # inlined: to hand over the arrays of a program costs more than most of these functions
     found: Function = numba.njit(error_model="numpy", _nrt=False, forceinline=True)(function)
+    return found
+
+
+def called(function: Function) -> Function:
+    """The same for what is needed seldom: it stays out of its callers, whose code is the smaller and faster."""
+    found: Function = numba.njit(error_model="numpy", _nrt=False)(function)
     return found
 
 
@@ -49,7 +56,11 @@ class Kept(FunctionCache):  # type: ignore[misc]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            # Numba would first load all that it can compile, which takes longer than everything else that ksim does
+            # before it answers. Machine code that is there needs the symbols of its runtime and no more.
+            rtsys.initialize(target_context)
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)
         except Exception:  # unpickling a damaged file can raise anything at all
             return None
 

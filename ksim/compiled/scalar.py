@@ -11,26 +11,19 @@ import math
 import numpy as np
 
 from ksim.chance import portable
-from ksim.compiled.bits import bits_of, float_of
+from ksim.compiled.bits import bits_of, float_of, polynomial
 from ksim.compiled.jit import jit
 
 LN2_HIGH, LN2_LOW, SQRT_HALF = portable.LN2_HIGH, portable.LN2_LOW, portable.SQRT_HALF
 LN2 = LN2_HIGH + LN2_LOW
 SMALLEST_U = portable.SMALLEST_U
-ATANH, TAYLOR = tuple(portable._ATANH), tuple(portable._TAYLOR)
-CENTRE_P, CENTRE_Q = map(tuple, portable._CENTRE)
-SHOULDER_P, SHOULDER_Q = map(tuple, portable._SHOULDER)
-TAIL_P, TAIL_Q = map(tuple, portable._TAIL)
 FRACTION, HALF = (1 << 52) - 1, 1022 << 52
 
 
-@jit
-def horner(x: float, c: tuple[float, ...]) -> float:
-    total = x * c[len(c) - 1]
-    for i in range(len(c) - 2, 0, -1):
-        total += c[i]
-        total *= x
-    return total + c[0]
+atanh, taylor = polynomial(portable._ATANH), polynomial(portable._TAYLOR)
+centre_p, centre_q = map(polynomial, portable._CENTRE)
+shoulder_p, shoulder_q = map(polynomial, portable._SHOULDER)
+tail_p, tail_q = map(polynomial, portable._TAIL)
 
 
 @jit
@@ -43,7 +36,7 @@ def log(x: float) -> float:
         k -= 1
     f = m - 1.0
     s = f / (2.0 + f)
-    return k * LN2_HIGH + (2.0 * s * horner(s * s, ATANH) + k * LN2_LOW)
+    return k * LN2_HIGH + (2.0 * s * atanh(s * s) + k * LN2_LOW)
 
 
 @jit
@@ -52,7 +45,7 @@ def exp(x: float) -> float:
     k = np.rint(x / LN2)
     r = (x - k * LN2_HIGH) - k * LN2_LOW
     power = np.int64(k)
-    value = horner(r, TAYLOR)
+    value = taylor(r)
     if -1021 < power < 1022:  # the product is exact
         return value * float_of((power + 1023) << 52)
     return math.ldexp(value, int(power))
@@ -64,10 +57,10 @@ def normal_quantile(u: float) -> float:
     q = u - 0.5
     if abs(q) <= 0.425:
         r = 0.180625 - q * q
-        return q * horner(r, CENTRE_P) / horner(r, CENTRE_Q)
+        return q * centre_p(r) / centre_q(r)
     t = math.sqrt(-log(min(u, 1.0 - u)))
     if t <= 5.0:
-        side = horner(t - 1.6, SHOULDER_P) / horner(t - 1.6, SHOULDER_Q)
+        side = shoulder_p(t - 1.6) / shoulder_q(t - 1.6)
     else:
-        side = horner(t - 5.0, TAIL_P) / horner(t - 5.0, TAIL_Q)
+        side = tail_p(t - 5.0) / tail_q(t - 5.0)
     return -side if q < 0.0 else side

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ksim.compiled.bits import add_product, bits_of
+from ksim.compiled.bits import add_product, at, bits_of, put
 from ksim.compiled.draws import Place
 from ksim.compiled.jit import jit, kernel
 from ksim.compiled.program import Program
@@ -21,6 +21,8 @@ DOWNTIME, DEGRADED, WORK_LOST, OUTAGES, FIXED = range(5)
 """The first columns; then come downtime and outages by budget, events, downtime by cause and by phase."""
 X, XX, Y, YY, XY = range(5)
 ALL, SOFTWARE = range(2)
+FROM_DOWN, FROM_DEGRADED, TO_DOWN, TO_NOTED = 1, 2, 4, 8
+"""Of an edge: the service where it begins and ends, and whether its end counts an event or loses work."""
 MISSED = np.array(list(LIMITS.values()))
 BINS = 66 * BINS_PER_OCTAVE
 SHIFT = 52 - 10
@@ -30,8 +32,8 @@ assert BINS_PER_OCTAVE == 1 << 10  # the bin of a number is its exponent and the
 class Facts(NamedTuple):
     """What a ledger wants to know of nodes (n,), edges (m,) and causes (c,).
 
-    ``down``, ``degraded``; ``phase`` by number; ``event`` by number or -1; ``lost`` ticks; ``cause`` by number or -1;
-    ``budget`` of a cause by number, ``software`` the number of that budget.
+    Nodes: ``down``, ``degraded``; ``phase`` by number; ``event`` by number or -1; ``lost`` ticks. Edges: ``what`` is to
+    be done, in bits; ``cause`` by number or -1. ``budget`` of a cause by number, ``software`` the number of that one.
     """
 
     down: Any
@@ -39,6 +41,7 @@ class Facts(NamedTuple):
     phase: Any
     event: Any
     lost: Any
+    what: Any
     cause: Any
     budget: Any
     budgets: int
@@ -86,22 +89,40 @@ def count(bins: Any, group: int, ticks: int) -> None:
 
 
 @jit
+def add(numbers: Any, place: int, more: int) -> None:
+    put(numbers, place, at(numbers, place) + more)
+
+
+@jit
 def note_down(facts: Facts, room: Room, cause: int, phase: int, since: int, now: int, has_year: bool) -> None:
     """A stretch of downtime."""
     ticks = now - since
     if ticks == 0:
         return
     place = cause * facts.phases + phase
-    if room.spent[place] == 0:
+    before = at(room.spent, place)
+    if before == 0:
         room.used[0] += 1
-        room.used[room.used[0]] = place
-    room.spent[place] += ticks
-    room.phases[phase] += ticks
+        put(room.used, room.used[0], place)
+    put(room.spent, place, before + ticks)
+    add(room.phases, phase, ticks)
     if has_year and since < YEAR:
         inside = min(now, YEAR) - since
         room.year[ALL] += inside
-        if facts.budget[cause] == facts.software:
+        if at(facts.budget, cause) == facts.software:
             room.year[SOFTWARE] += inside
+
+
+@jit
+def note_end(facts: Facts, room: Room, sums: Sums, cause: int, length: int) -> None:
+    """An outage is over."""
+    room.finished[ALL, 0] += 1
+    room.finished[ALL, 1] += length
+    count(sums.lengths, ALL, length)
+    if at(facts.budget, cause) == facts.software:
+        room.finished[SOFTWARE, 0] += 1
+        room.finished[SOFTWARE, 1] += length
+        count(sums.lengths, SOFTWARE, length)
 
 
 @kernel
@@ -110,10 +131,11 @@ def tally(
 ) -> None:
     """Walks replications ``first``, ... as many as ``sums.columns`` has rows, and enters each into ``sums``."""
     horizon = np.int64(np.rint(horizon_s * TICKS))
+    columns, steps = room.columns, 0
     for row in range(len(sums.columns)):
         place.index[:] = 0
         room.used[0] = 0
-        room.columns[:] = 0
+        columns[:] = 0
         room.year[:] = 0
         room.finished[:] = 0
         node, time, since, cause, began = program.entry, 0.0, 0, -1, 0
@@ -122,47 +144,43 @@ def tally(
             time += dwell
             if time >= horizon_s:
                 break
-            sums.counts[1] += 1
+            steps += 1
             now: Any = np.int64(np.rint(time * TICKS))
-            target = program.target[edge]
-            if facts.down[node]:
-                note_down(facts, room, cause, facts.phase[node], since, now, has_year)
-                if not facts.down[target]:
-                    room.finished[ALL, 0] += 1
-                    room.finished[ALL, 1] += now - began
-                    count(sums.lengths, ALL, now - began)
-                    if facts.budget[cause] == facts.software:
-                        room.finished[SOFTWARE, 0] += 1
-                        room.finished[SOFTWARE, 1] += now - began
-                        count(sums.lengths, SOFTWARE, now - began)
+            what, target = at(facts.what, edge), at(program.target, edge)
+            if what & FROM_DOWN:
+                note_down(facts, room, cause, at(facts.phase, node), since, now, has_year)
+                if not what & TO_DOWN:
+                    note_end(facts, room, sums, cause, now - began)
             else:
-                if facts.degraded[node]:
-                    room.columns[DEGRADED] += now - since
-                if facts.down[target]:
-                    cause, began = facts.cause[edge], now
+                if what & FROM_DEGRADED:
+                    columns[DEGRADED] += now - since
+                if what & TO_DOWN:
+                    cause, began = at(facts.cause, edge), now
                     room.phases[:] = 0
-                    room.columns[OUTAGES] += TICKS
-                    room.columns[FIXED + facts.budgets + facts.budget[cause]] += TICKS
-            if facts.event[target] >= 0:
-                room.columns[FIXED + 2 * facts.budgets + facts.event[target]] += TICKS
-            room.columns[WORK_LOST] += facts.lost[target]
+                    columns[OUTAGES] += TICKS
+                    add(columns, FIXED + facts.budgets + at(facts.budget, cause), TICKS)
+            if what & TO_NOTED:
+                if at(facts.event, target) >= 0:
+                    add(columns, FIXED + 2 * facts.budgets + at(facts.event, target), TICKS)
+                columns[WORK_LOST] += at(facts.lost, target)
             node, since = target, now
-        is_down = facts.down[node]
+        is_down = at(facts.down, node)
         if is_down:
-            note_down(facts, room, cause, facts.phase[node], since, horizon, has_year)
+            note_down(facts, room, cause, at(facts.phase, node), since, horizon, has_year)
             sums.counts[0] += 1
-        elif facts.degraded[node]:
-            room.columns[DEGRADED] += horizon - since
+        elif at(facts.degraded, node):
+            columns[DEGRADED] += horizon - since
         enter(facts, room, sums, cause if is_down else -1)
         if has_year:
             count(sums.years, ALL, room.year[ALL])
             count(sums.years, SOFTWARE, room.year[SOFTWARE])
             for limit in range(len(MISSED)):
                 sums.missed[limit] += room.year[ALL] > MISSED[limit]
-        sums.columns[row, 0] = room.columns[DOWNTIME]
-        sums.columns[row, 1] = room.columns[FIXED + facts.software]
-        sums.columns[row, 2] = room.columns[OUTAGES]
-        sums.columns[row, 3] = room.columns[WORK_LOST]
+        sums.columns[row, 0] = columns[DOWNTIME]
+        sums.columns[row, 1] = columns[FIXED + facts.software]
+        sums.columns[row, 2] = columns[OUTAGES]
+        sums.columns[row, 3] = columns[WORK_LOST]
+    sums.counts[1] += steps
 
 
 @jit

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ksim.compiled.draws import Place, branch, quantile, start, uniform
+from ksim.compiled.bits import at
+from ksim.compiled.draws import Place, branch, lognormal, quantile, start, uniform
 from ksim.compiled.jit import jit, kernel
-from ksim.compiled.program import CONSTANT, EXPONENTIAL, ONE_WAY, RACE, Program, program
+from ksim.compiled.program import CONSTANT, EXPONENTIAL, LOGNORMAL, ONE_WAY, RACE, Program, program
 from ksim.evidence.transition import Path
 from ksim.model.course import course
 from ksim.model.lifecycle import Lifecycle
@@ -17,17 +18,19 @@ from ksim.model.lifecycle import Lifecycle
 @jit
 def step(program: Program, place: Place, node: int, replication: int) -> tuple[int, float]:
     """(edge that leaves the node, after how many seconds): the way that was drawn, or the clock that rings first."""
-    how = program.branch[node]
-    first, end = program.first[node], program.first[node + 1]
+    how = at(program.branch, node)
+    first, end = at(program.first, node), at(program.first, node + 1)
     if how != RACE:
         if how != ONE_WAY:
             first += branch(program, place, how, replication)
         end = first + 1
     way, dwell = first, np.inf
     for edge in range(first, end):
-        stream = program.stream[edge]
-        kind, time = program.kind[stream], program.a[stream]
-        if kind != CONSTANT:
+        stream = at(program.stream, edge)
+        kind, time = at(program.kind, stream), at(program.a, stream)
+        if kind == LOGNORMAL:
+            time = lognormal(program, place, stream, replication)
+        elif kind != CONSTANT:
             u = uniform(program, place, stream, replication)
             if kind == EXPONENTIAL and -time * u >= dwell * (1.0 + 1e-9):
                 continue  # it cannot win, since -log(1 - u) >= u
@@ -51,7 +54,7 @@ def walk(program: Program, place: Place, replication: int, horizon_s: float, tim
             times[many] = time
             edges[many] = edge
         many += 1
-        node = program.target[edge]
+        node = at(program.target, edge)
 
 
 class Walker:

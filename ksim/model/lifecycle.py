@@ -16,12 +16,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from ksim.chance.distributions import Law
 from ksim.errors import GraphError, nearest
 from ksim.evidence.transition import Layout
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 class Service(enum.Enum):
@@ -144,6 +146,8 @@ class Lifecycle:
     @cached_property
     def graph(self) -> nx.DiGraph[str]:
         """networkx view: node attributes ``phase, service, event``; edge attribute ``ways`` (Branch or Clock)."""
+        import networkx as nx  # late: it takes longer to import than a lifecycle to be solved
+
         graph: nx.DiGraph[str] = nx.DiGraph(entry=self.entry)
         for node in self.nodes:
             graph.add_node(node.name, phase=node.phase, service=node.service.value, event=node.event)
@@ -174,14 +178,12 @@ def check(life: Lifecycle) -> None:
         raise GraphError(f"the entry '{life.entry}' must have a service that is up")
     for node in life.nodes:
         _check_node(life, node)
-    graph = life.graph
-    reached = nx.descendants(graph, life.entry) | {life.entry}
+    reached = _reached(life.entry, [(node.name, way.to) for node in life.nodes for way in node.ways])
     for name in names:
         if name not in reached:
             raise GraphError(f"node '{name}' cannot be reached from '{life.entry}'")
-    happening: nx.DiGraph[str] = nx.DiGraph([(life.entry, life.entry)])
-    happening.add_edges_from((node.name, way.to) for node in life.nodes for way in node.ways if _can_happen(way))
-    returning = nx.ancestors(happening, life.entry) | {life.entry}
+    back = [(way.to, node.name) for node in life.nodes for way in node.ways if _can_happen(way)]
+    returning = _reached(life.entry, back)
     for name in names:
         if name not in returning:
             raise GraphError(f"node '{name}' never leads back to '{life.entry}': it would stay there for ever")
@@ -190,6 +192,19 @@ def check(life: Lifecycle) -> None:
     for name, (rates, _) in life.rewards.items():
         if len(rates) != len(life.nodes) or not all(map(math.isfinite, rates)):
             raise GraphError(f"reward '{name}' must have one finite rate per node")
+
+
+def _reached(start: str, edges: Iterable[tuple[str, str]]) -> set[str]:
+    """Where edges lead to from ``start``, and ``start`` itself."""
+    after: dict[str, list[str]] = {}
+    for source, target in edges:
+        after.setdefault(source, []).append(target)
+    found, todo = {start}, [start]
+    while todo:
+        new = set(after.get(todo.pop(), ())) - found
+        found |= new
+        todo += new
+    return found
 
 
 def _can_happen(way: Branch | Clock) -> bool:
@@ -224,10 +239,29 @@ def _check_node(life: Lifecycle, node: Node) -> None:
 
 
 def _check_time_passes(life: Lifecycle) -> None:
-    instant = nx.DiGraph((node.name, way.to) for node in life.nodes for way in node.ways if way.law.mean == 0.0)
-    if not nx.is_directed_acyclic_graph(instant):
-        cycle = " -> ".join(edge[0] for edge in nx.find_cycle(instant))
-        raise GraphError(f"no time passes around the cycle {cycle}")
+    after = {node.name: [way.to for way in node.ways if way.law.mean == 0.0] for node in life.nodes}
+    for name in after:
+        cycle = _cycle(name, after)
+        if cycle:
+            raise GraphError(f"no time passes around the cycle {' -> '.join(cycle)}")
+
+
+def _cycle(start: str, after: Mapping[str, list[str]]) -> list[str]:
+    """The nodes of a way from ``start`` back to it, or none."""
+    came_from: dict[str, str] = {}
+    todo = [start]
+    while todo:
+        node = todo.pop()
+        for target in after[node]:
+            if target == start:
+                cycle = [node]
+                while cycle[-1] != start:
+                    cycle.append(came_from[cycle[-1]])
+                return cycle[::-1]
+            if target not in came_from:
+                came_from[target] = node
+                todo.append(target)
+    return []
 
 
 def _check_streams(life: Lifecycle) -> None:

@@ -11,6 +11,7 @@ from ksim.chance.distributions import Empirical, Exponential, LogNormal, LogUnif
 from ksim.chance.streams import philox_key, tier_of, uniform
 from ksim.compiled import draws, scalar
 from ksim.compiled.bits import add_product, product
+from ksim.compiled.lanes import traced
 from ksim.compiled.program import Program, program
 from ksim.model.course import Course
 
@@ -88,6 +89,67 @@ def test_quantiles_have_the_same_bits(law) -> None:
     wanted = law.quantile(GRID)
     different = np.flatnonzero(out != wanted)
     assert len(different) == 0, (GRID[different[0]].hex(), out[different[0]].hex(), wanted[different[0]].hex())
+
+
+@COMPILE
+def _lognormals(block, median, sigma):
+    for row in range(len(block)):
+        draws.lognormals(block, row, median, sigma)
+
+
+@pytest.mark.parametrize(
+    "law", [LogNormal(57.0, 0.8), LogNormal(3e-4, 2.0), LogNormal(1e200, 10.0), LogNormal(1e-290, 60.0)], ids=str
+)
+def test_quantiles_made_together_have_the_same_bits(law) -> None:
+    block = GRID[: len(GRID) // draws.TOGETHER * draws.TOGETHER].reshape(-1, draws.TOGETHER).copy()
+    wanted = law.quantile(block)
+    _lognormals(block, law.median, law.sigma)
+    assert np.array_equal(block, wanted)
+
+
+traced_log = traced(lambda x, a, b: portable.log(x))
+traced_exp = traced(lambda x, a, b: portable.exp(x))
+
+
+@COMPILE
+def _logs(block):
+    for row in range(len(block)):
+        traced_log(block, row, 0.0, 0.0)
+
+
+@COMPILE
+def _exps(block):
+    for row in range(len(block)):
+        traced_exp(block, row, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("function", "code", "low", "high"), [
+    (portable.log, _logs, 2.0**-1022, 1e300), (portable.log, _logs, 0.5, 2.0), (portable.exp, _exps, -800.0, 800.0),
+    (portable.exp, _exps, -760.0, -700.0), (portable.exp, _exps, 705.0, 715.0),
+])  # fmt: skip
+def test_traced_functions_have_the_same_bits(function, code, low: float, high: float) -> None:
+    """Also where exp underflows to numbers that are not normal, and overflows."""
+    block = np.random.default_rng(3).uniform(low, high, (40_000, draws.TOGETHER))
+    wanted = function(block)
+    code(block)
+    assert np.array_equal(block, wanted)
+
+
+@COMPILE
+def _durations(program, place, out):
+    place.index[:] = 0
+    for i in range(len(out)):
+        out[i] = draws.lognormal(program, place, 0, 5)
+
+
+def test_a_long_stream_of_durations() -> None:
+    """Draw by draw at first, later eight at a time: always the value of the uniform at that address."""
+    law, out = LogNormal(57.0, 0.8), np.empty(9000)
+    found = program_of(law)
+    _durations(found, draws.start(found), out)
+    at = [*range(140), *range(4080, 4120), *range(8170, 8230), 8999]
+    wanted = law.quantile(np.array([uniform(7, 5, "dwell x 0", i) for i in at]))
+    assert out[at].tolist() == wanted.tolist()
 
 
 @COMPILE
