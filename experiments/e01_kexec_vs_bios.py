@@ -6,6 +6,7 @@ from ksim.study.experiment import Experiment
 EXPERIMENT = Experiment(
     name="e01_kexec_vs_bios",
     question="What does a kernel failure cost with a full BIOS reboot, kdump, kdump and kexec, or a direct kexec?",
+    overrides=("replications=100000",),  # a million host-years of each strategy
     tails=True,
     scenarios=("rack-server", "vm", "large-memory"),
     expectation=(
