@@ -45,7 +45,7 @@ class Way(NamedTuple):
     """How a study is made, whatever its subject."""
 
     engine: Engine
-    tails: bool
+    tails: bool | None
     workers: int | None
     progress: Progress | None
 
@@ -54,13 +54,14 @@ def run(
     loaded: Loaded,
     *,
     engine: Engine = "auto",
-    tails: bool = True,
+    tails: bool | None = None,
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
     """The scenario under its own strategy.
 
-    ``engine``: who answers, see ``ksim.study.engine``. ``tails``: whether quantiles and the first year are solved, too.
+    ``engine``: who answers, see ``ksim.study.engine``. ``tails``: whether quantiles and the first year are solved, too,
+    which takes a second; None: where nobody samples them.
     """
     return _study(loaded, _own(loaded), Way(engine, tails, workers, progress), _idle(loaded, (None,)))
 
@@ -70,7 +71,7 @@ def compare(
     strategies: Sequence[str] = COMPARED,
     *,
     engine: Engine = "auto",
-    tails: bool = True,
+    tails: bool | None = None,
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -90,7 +91,7 @@ def compare_variants(
     variants: Mapping[str, Loaded],
     *,
     engine: Engine = "auto",
-    tails: bool = True,
+    tails: bool | None = None,
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -155,8 +156,9 @@ def _study(
     if reader is not None:
         for solution in solutions.values():
             _check_size(solution, scenario.horizon)
-    exact = {name: _exact(name, found, scenario.horizon, reasons, way.tails) for name, found in solutions.items()}
-    if way.engine == "auto" and way.tails and not reasons:
+    tails = way.engine in ("auto", "exact") if way.tails is None else way.tails
+    exact = {name: _exact(name, found, scenario.horizon, reasons, tails) for name, found in solutions.items()}
+    if way.engine == "auto" and tails and not reasons:
         reader, remark = None, ""  # nothing is left to be sampled
     notes += [*reasons, *([remark] if remark else [])]
     outcome = None

@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import networkx as nx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ksim.model import lifecycle
 from ksim.model.loader import load
 from tests.contract.scenario_files import message, write
 
@@ -89,3 +93,19 @@ def test_an_endless_graph_is_refused(tmp_path: Path) -> None:
     start = time.process_time()
     assert "1000" in message(write(tmp_path, text))
     assert time.process_time() - start < 5.0
+
+
+EDGES = st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("abcdef")), max_size=12)
+
+
+@given(EDGES)
+def test_what_can_be_reached_and_where_nothing_passes_is_as_networkx_says(edges: list[tuple[str, str]]) -> None:
+    graph: nx.DiGraph[str] = nx.DiGraph(edges)
+    graph.add_nodes_from("abcdef")
+    after = {name: list(graph.succ[name]) for name in graph}
+    for name in graph:
+        assert lifecycle._reached(name, edges) == nx.descendants(graph, name) | {name}
+        cycle = lifecycle._cycle(name, after)
+        assert bool(cycle) == any(name in graph.succ[other] for other in {name} | nx.descendants(graph, name))
+        assert nx.is_simple_path(graph, cycle) or not cycle
+        assert not cycle or (cycle[0] == name and graph.has_edge(cycle[-1], name))
