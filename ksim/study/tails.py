@@ -18,11 +18,16 @@ from ksim.study import estimate
 from ksim.study.estimate import Estimate
 from ksim.units import MINUTE_S, YEAR_S
 
+MOST_WAYS = 500
+"""Laws on lattices take a second for a hundred ways; for a thousand they take half a minute and gigabytes."""
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
 def tails(solution: Solution) -> tuple[list[tuple[str, Estimate]], list[str]]:
     """Measures, and why some of them are missing: a law that jumps just there, or cannot be inverted."""
+    ways = len(solution.layout.source)
+    if ways > MOST_WAYS:
+        return [], [f"no exact quantiles and years: a graph of {ways} ways is too large (at most {MOST_WAYS})"]
     found: list[tuple[str, Estimate]] = []
     notes: list[str] = []
 

@@ -16,6 +16,7 @@ from ksim.study.estimate import Estimate
 from ksim.study.replicate import Job, replicate
 from ksim.study.tails import tails
 from ksim.units import YEAR_S
+from tests.oracle.test_solve import SCENARIOS
 
 NAMES = {
     f"{group}{measure}_{q}": unit
@@ -86,3 +87,11 @@ def test_what_is_missing_is_said_once_with_its_reason() -> None:
         f"no exact {quantiles.format('software_')}",
     ]
     assert all("node 'up' lasts 10000000 s" in note for note in notes)
+
+
+def test_a_graph_that_is_too_large_is_refused_at_once() -> None:
+    solution = Solution(lifecycle(load(str(SCENARIOS / "c1_workstation_cluster.toml")).scenario))
+    found, notes = tails(solution)
+    assert found == []
+    assert len(notes) == 1
+    assert "1120 ways is too large (at most 500)" in notes[0]
