@@ -29,6 +29,7 @@ def experiment(name: str):
     return module.EXPERIMENT
 
 
+@pytest.mark.timeout(1800)  # whole experiments, some of which take minutes
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_committed_results_are_reproduced(name: str) -> None:
     """Table and summary to the byte; the manifest but for versions of other packages; figures may differ."""
