@@ -321,12 +321,13 @@ def alive(session: int) -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for orphans in /proc")
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_ctrl_c_is_130_and_leaves_nobody(workers: str, tmp_path: Path) -> None:
-    words = ("run", "vm", "--set", "replications=100000000", "--workers", workers, "--out", "o")
+@pytest.mark.parametrize(("engine", "workers"), [("simulated", "1"), ("simulated", "2"), ("compiled", "2")])
+def test_ctrl_c_is_130_and_leaves_nobody(engine: str, workers: str, tmp_path: Path) -> None:
+    words = ("run", "vm", "--set", "replications=100000000", "--engine", engine, "--workers", workers, "--out", "o")
     run = start(*words, cwd=tmp_path, start_new_session=True)
     deadline = time.monotonic() + 60.0
-    while len(alive(run.pid)) < (1 if workers == "1" else 4) and time.monotonic() < deadline:
+    processes = 4 if (engine, workers) == ("simulated", "2") else 1
+    while len(alive(run.pid)) < processes and time.monotonic() < deadline:
         time.sleep(0.1)  # with two workers: command, fork server, resource tracker, workers
     while cpu_s(run.pid) < 1.5 and time.monotonic() < deadline:
         time.sleep(0.1)  # into the work itself, however busy the machine is
