@@ -11,6 +11,7 @@ from ksim.report.explain import meaning
 from ksim.report.phases import PHASES, in_order
 from ksim.report.rows import Lookup, Row, parameters_of
 from ksim.study.compare import Study
+from ksim.units import YEAR_S
 
 PIPE_WIDTH = 200
 BAR_WIDTH = 60
@@ -119,7 +120,7 @@ def show_comparison(printer: Printer, loaded: Loaded, study: Study) -> None:
     names = list(study.lifecycles)
     sample = ""
     if any(row["method"] != "exact" for row in study.rows):
-        years = scenario.horizon / 31536000
+        years = scenario.horizon / YEAR_S
         sample = f"{scenario.replications} replications of {years:g} y, seed {scenario.seed}; "
     printer.line(f"{scenario.name}: {sample}{legend(study.rows, scenario.confidence)}")
     body = [[name, *(cell(rows.sampled(name, m), rows.exact(name, m)) for m in MAIN)] for name in names]

@@ -153,9 +153,6 @@ def _study(
                 raise
             reasons.append(f"{name}: no exact values ({error})")
     reader, remark = reader_of(way.engine, scenario.horizon)
-    if reader is not None:
-        for solution in solutions.values():
-            _check_size(solution, scenario.horizon)
     tails = way.engine in ("auto", "exact") if way.tails is None else way.tails
     exact = {name: _exact(name, found, scenario.horizon, reasons, tails) for name, found in solutions.items()}
     if way.engine == "auto" and tails and not reasons:
@@ -163,6 +160,8 @@ def _study(
     notes += [*reasons, *([remark] if remark else [])]
     outcome = None
     if reader is not None:
+        for solution in solutions.values():
+            _check_size(solution, scenario.horizon)
         job = Job(lifecycles, scenario.seed, scenario.horizon, scenario.replications, reader)
         outcome = replicate(job, way.workers, way.progress)
     rows: list[Row] = []

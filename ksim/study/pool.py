@@ -56,18 +56,9 @@ def work_in_threads(job: T, hires: Hires[T, R], pieces: Iterable[Piece], workers
         finally:
             hired.put(worker)
 
-    waiting = iter(pieces)
-    running: dict[Future[R], Piece] = {}
     pool = ThreadPoolExecutor(workers)
     try:
-        while True:
-            for piece in islice(waiting, 3 * workers - len(running)):
-                running[pool.submit(run, piece)] = piece
-            if not running:
-                break
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield running.pop(future), future.result()
+        yield from _as_done(lambda piece: pool.submit(run, piece), pieces, workers, {})
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -109,23 +100,29 @@ def _run(piece: Piece) -> Any:
     return _worker.run(*piece)
 
 
+def _as_done(
+    submit: Callable[[Piece], Future[R]], pieces: Iterable[Piece], workers: int, running: dict[Future[R], Piece]
+) -> Iterator[tuple[Piece, R]]:
+    """Each piece with its result; ``running`` holds those in flight, few of them, so that memory does not grow."""
+    waiting = iter(pieces)
+    while True:
+        for piece in islice(waiting, 3 * workers - len(running)):
+            running[submit(piece)] = piece
+        if not running:
+            return
+        finished, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in finished:
+            yield running.pop(future), future.result()
+
+
 def _parallel(job: T, hires: Hires[T, R], pieces: Sequence[Piece], workers: int) -> Iterator[tuple[Piece, R]]:
     context = multiprocessing.get_context(
         "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else None
     )
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(hires, job))
-    waiting = iter(pieces)
-    running: dict[Future[Any], Piece] = {}
+    running: dict[Future[R], Piece] = {}
     try:
-        while True:
-            # a bounded number in flight: results are merged as they come, memory does not grow
-            for piece in islice(waiting, 3 * workers - len(running)):
-                running[pool.submit(_run, piece)] = piece
-            if not running:
-                break
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield running.pop(future), future.result()
+        yield from _as_done(lambda piece: pool.submit(_run, piece), pieces, workers, running)
     except BrokenProcessPool:
         raise KsimError(
             "a worker process died (killed, out of memory, or a script without a __main__ guard); try one worker"

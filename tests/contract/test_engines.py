@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from ksim import compiled
 from ksim.cli import cli
-from ksim.errors import NotSolvable
+from ksim.errors import NotSolvable, ScenarioError
 from ksim.model.loader import load
 from ksim.study import compare as study
 from ksim.study.engine import ENGINES, MOST_TICKS, reader_of
@@ -117,3 +117,10 @@ def test_workers_change_nothing() -> None:
     loaded = load("vm", ("replications=3000",))
     one = study.compare(loaded, engine="compiled", workers=1).rows
     assert study.compare(loaded, engine="compiled", workers=3).rows == one
+
+
+def test_auto_answers_exactly_where_one_replication_would_be_too_long_to_sample() -> None:
+    loaded = load("rack-server", ("horizon=100000 y", "faults.kernel_oops.rate=20 /y"))
+    assert methods(study.run(loaded, engine="auto").rows) == {"exact"}
+    with pytest.raises(ScenarioError, match="steps"):
+        study.run(loaded, engine="compiled")
