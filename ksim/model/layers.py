@@ -55,7 +55,7 @@ def read_layers(name: str) -> tuple[list[Layer], Base | None]:
     while True:
         if name in bases and not os.path.isfile(path):
             return layers[::-1], bases[name]
-        layer = _read(path, name, where)
+        layer = _scenario(path, name, where)
         real = path.resolve()
         if real in seen:
             raise ScenarioError(f"{where}extends: goes round in a circle: {' -> '.join(p.name for p in [*seen, real])}")
@@ -73,18 +73,30 @@ def read_layers(name: str) -> tuple[list[Layer], Base | None]:
         name, path = parent, real.parent / parent
 
 
-def _read(path: Path, name: str, where: str) -> Layer:
+def _scenario(path: Path, name: str, where: str) -> Layer:
+    try:
+        return read_toml(path)
+    except OSError as error:
+        bases = shipped()
+        raise ScenarioError(
+            f"{where}{'extends: ' if where else ''}cannot read scenario '{short(name)}': {reason_of(error)} "
+            f"(a path to a .toml file, or one of {', '.join(bases)}){nearest(name[:200], bases)}"
+        ) from None
+
+
+def reason_of(error: OSError) -> str:
+    """What the system says of a file that cannot be read."""
+    return error.strerror or str(error)
+
+
+def read_toml(path: Path) -> Layer:
+    """A file of ours as a layer. Raises OSError where it cannot be read, ScenarioError where it makes no sense."""
     origin = str(path)
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        bases = shipped()
-        raise ScenarioError(
-            f"{where}{'extends: ' if where else ''}cannot read scenario '{short(name)}': {reason} "
-            f"(a path to a .toml file, or one of {', '.join(bases)}){nearest(name[:200], bases)}"
-        ) from None
+    except ValueError as error:  # a NUL in the name
+        raise OSError(str(error)) from None
     if len(raw) > MAX_BYTES:
         raise ScenarioError(f"{origin}: larger than {MAX_BYTES // 2**20} MiB; this is no scenario file")
     try:

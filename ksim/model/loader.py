@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ksim.errors import KsimError, ScenarioError, nearest
-from ksim.model.base import Base
+from ksim.model.base import Base, shipped
 from ksim.model.compose import families, fault_sources, lifecycle, recovery_strategies
 from ksim.model.family import FamilySettings
 from ksim.model.fields import param_of
@@ -45,17 +45,37 @@ def load(name: str, overrides: Sequence[str] = (), **keys: Any) -> Loaded:
 
     ``keys`` are further top-level values (``seed=3``). Raises ScenarioError.
     """
+    return read(name).load(overrides, **keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A scenario as its files have it, before overrides. It can be sent to a machine that has no such files."""
+
+    stem: str
+    layers: tuple[Layer, ...]
+    base: str
+
+    def load(self, overrides: Sequence[str] = (), **keys: Any) -> Loaded:
+        """As ``load``, without reading the files again."""
+        try:
+            options: dict[str, Any] = {}
+            for text in overrides:
+                merge(options, override(text))
+            merge(options, {key: value for key, value in keys.items() if value is not None})
+            above = [Layer("--set", flat_sysctl(options))] if options else []
+            return _resolve(self.stem, [*self.layers, *above], shipped()[self.base] if self.base else None)
+        except ScenarioError as error:
+            raise ScenarioError(readable(str(error))) from None
+
+
+def read(name: str) -> Text:
+    """The text of the scenario in file ``name``, or of the shipped base of that name. Raises ScenarioError."""
     try:
         layers, base = read_layers(name)
-        options: dict[str, Any] = {}
-        for text in overrides:
-            merge(options, override(text))
-        merge(options, {key: value for key, value in keys.items() if value is not None})
-        if options:
-            layers.append(Layer("--set", flat_sysctl(options)))
-        return _resolve(Path(name).stem, layers, base)
     except ScenarioError as error:
         raise ScenarioError(readable(str(error))) from None
+    return Text(Path(name).stem, tuple(layers), base.name if base else "")
 
 
 def bare(overrides: Sequence[str] = ()) -> Scenario:

@@ -23,6 +23,7 @@ from ksim.study.engine import Engine, best, reader_of
 from ksim.study.estimate import Estimate
 from ksim.study.pool import Progress
 from ksim.study.replicate import Job, Outcome, Reader, replicate
+from ksim.study.tails import is_tail
 from ksim.units import MINUTE_S, YEAR_S
 
 COMPARED = ("full_reboot", "kdump", "kdump_kexec", "kexec_reboot")
@@ -48,6 +49,10 @@ class Way(NamedTuple):
     tails: bool | None
     workers: int | None
     progress: Progress | None
+    asked: Sequence[str] | None = None
+
+    def wants(self, measure: str) -> bool:
+        return self.asked is None or measure in self.asked
 
 
 def run(
@@ -55,15 +60,17 @@ def run(
     *,
     engine: Engine = "auto",
     tails: bool | None = None,
+    asked: Sequence[str] | None = None,
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
     """The scenario under its own strategy.
 
     ``engine``: who answers, see ``ksim.study.engine``. ``tails``: whether quantiles and the first year are solved, too,
-    which takes a second; None: where nobody samples them.
+    which takes a second; None: where nobody samples them. ``asked``: the measures that are wanted, with their
+    differences (None: all); what nobody asked for is neither solved nor sampled.
     """
-    return _study(loaded, _own(loaded), Way(engine, tails, workers, progress), _idle(loaded, (None,)))
+    return _study(loaded, _own(loaded), Way(engine, tails, workers, progress, asked), _idle(loaded, (None,)))
 
 
 def compare(
@@ -72,6 +79,7 @@ def compare(
     *,
     engine: Engine = "auto",
     tails: bool | None = None,
+    asked: Sequence[str] | None = None,
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -84,7 +92,7 @@ def compare(
             raise ScenarioError(f"strategy '{name}' is named twice")
     notes = _idle(loaded, strategies)
     lifecycles = {name: lifecycle(loaded.scenario, name) for name in strategies}
-    return _study(loaded, lifecycles, Way(engine, tails, workers, progress), notes)
+    return _study(loaded, lifecycles, Way(engine, tails, workers, progress, asked), notes)
 
 
 def compare_variants(
@@ -92,6 +100,7 @@ def compare_variants(
     *,
     engine: Engine = "auto",
     tails: bool | None = None,
+    asked: Sequence[str] | None = None,
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -107,7 +116,9 @@ def compare_variants(
                 raise ScenarioError(f"variant '{name}' has another {key}: variants are compared on the same draws")
     lifecycles = {name: lifecycle(other.scenario) for name, other in variants.items()}
     notes = [f"{name}: {note}" for name, other in variants.items() for note in _idle(other, (None,))]
-    return replace(_study(loaded, lifecycles, Way(engine, tails, workers, progress), notes), alternatives="variant")
+    return replace(
+        _study(loaded, lifecycles, Way(engine, tails, workers, progress, asked), notes), alternatives="variant"
+    )
 
 
 def solve(loaded: Loaded) -> Study:
@@ -154,8 +165,10 @@ def _study(
             reasons.append(f"{name}: no exact values ({error})")
     reader, remark = reader_of(way.engine, scenario.horizon)
     tails = way.engine in ("auto", "exact") if way.tails is None else way.tails
+    if way.asked is not None:
+        tails = tails and any(map(is_tail, way.asked))
     exact = {name: _exact(name, found, scenario.horizon, reasons, tails) for name, found in solutions.items()}
-    if way.engine == "auto" and tails and not reasons:
+    if way.engine == "auto" and not reasons and (tails or (way.asked is not None and not any(map(is_tail, way.asked)))):
         reader, remark = None, ""  # nothing is left to be sampled
     notes += [*reasons, *([remark] if remark else [])]
     outcome = None
@@ -170,9 +183,10 @@ def _study(
         if outcome is not None and reader is not None:
             found += measures.sampled(outcome.ledgers[name], scenario.horizon, scenario.confidence, reader)
         found += exact.get(name, [])
-        rows += [row_of(loaded, name, measure, value) for measure, value in found]
-        rows += _facts(loaded, name, lifecycles[name])
+        rows += [row_of(loaded, name, measure, value) for measure, value in found if way.wants(measure)]
+        rows += [row for row in _facts(loaded, name, lifecycles[name]) if way.wants(row["measure"])]
     rows += _differences(loaded, list(lifecycles), outcome, reader, {name: dict(exact[name]) for name in exact})
+    rows = [row for row in rows if not row["baseline"] or way.wants(row["measure"].removesuffix("_difference"))]
     if way.engine == "auto":
         rows = best(rows)
     if outcome is None:

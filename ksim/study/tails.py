@@ -23,6 +23,11 @@ MOST_WAYS = 500
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
+def is_tail(measure: str) -> bool:
+    """Whether a measure is one of these, by its name."""
+    return measure.startswith(("year_", "software_year_")) or measure.endswith(tuple(f"_{name}" for name in QUANTILES))
+
+
 def tails(solution: Solution) -> tuple[list[tuple[str, Estimate]], list[str]]:
     """Measures, and why some of them are missing: a law that jumps just there, or cannot be inverted."""
     ways = len(solution.layout.source)
