@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,9 @@ import click
 from ksim import __version__
 from ksim.cli.escalate import escalate
 from ksim.cli.progress import Progress
+from ksim.cli.sweep import merge, results, sweep
 from ksim.cli.trace import trace
+from ksim.cli.words import command_line, file_name, settings_of
 from ksim.errors import KsimError
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def compare(
     loaded = _load(file, overrides, seed)
     with Progress() as progress:
         if variants:
-            alternatives = {text: _load(file, (*overrides, *_settings(text)), seed) for text in variants}
+            alternatives = {text: _load(file, (*overrides, *settings_of(text)), seed) for text in variants}
             if len(alternatives) < len(variants):
                 raise click.UsageError("--variant: the same settings twice")
             found = study.compare_variants(alternatives, engine=engine, workers=workers, progress=progress)
@@ -156,7 +157,7 @@ def compare(
         from ksim.report.text import Printer, show_comparison
 
         show_comparison(Printer(), loaded, found)
-    _store(out or Path("results") / f"compare-{_file_name(loaded.scenario.name)}", loaded, found, _quiet=as_json)
+    _store(out or Path("results") / f"compare-{file_name(loaded.scenario.name)}", loaded, found, _quiet=as_json)
 
 
 @cli.command(epilog=FILE_HELP)
@@ -183,6 +184,9 @@ def graph(
 
 cli.add_command(escalate)
 cli.add_command(trace)
+cli.add_command(sweep)
+cli.add_command(results)
+cli.add_command(merge)
 
 
 @cli.command(epilog=FILE_HELP)
@@ -193,7 +197,7 @@ def show(file: str, overrides: tuple[str, ...], seed: int | None, as_json: bool)
     if as_json:
         from ksim.study.results import json_text, manifest
 
-        click.echo(json_text(manifest(loaded, _command())), nl=False)
+        click.echo(json_text(manifest(loaded, command_line())), nl=False)
     else:
         from ksim.report.text import Printer, show_params
 
@@ -209,32 +213,10 @@ def _load(file: str, overrides: tuple[str, ...], seed: int | None) -> Loaded:
     return load(file, overrides, seed=seed)
 
 
-def _settings(variant: str) -> tuple[str, ...]:
-    """The ``KEY=VALUE`` texts of a variant, which semicolons part."""
-    return tuple(text.strip() for text in variant.split(";") if text.strip())
-
-
-def _file_name(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[:80]
-
-
-def _command() -> str:
-    """The command line without --workers and --out, which change nothing in the result."""
-    words, skip = ["ksim"], False
-    for word in sys.argv[1:]:
-        if skip:
-            skip = False
-        elif word in ("--workers", "--out"):
-            skip = True
-        elif not word.startswith(("--workers=", "--out=")):
-            words.append(word)
-    return shlex.join(words)
-
-
 def _print_json(loaded: Loaded, found: Study) -> None:
     from ksim.study.results import json_text, manifest
 
-    data = {"schema_version": 1, "manifest": manifest(loaded, _command()), "notes": found.notes, "rows": found.rows}
+    data = {"schema_version": 1, "manifest": manifest(loaded, command_line()), "notes": found.notes, "rows": found.rows}
     click.echo(json_text(data), nl=False)
 
 
@@ -251,7 +233,7 @@ def _store(directory: Path, loaded: Loaded, found: Study, *, _quiet: bool) -> No
     from ksim.report.pages import files_of
 
     sys.stdout.flush()
-    files = files_of(loaded, found, _command())
+    files = files_of(loaded, found, command_line())
     try:
         from ksim.study.results import write
 

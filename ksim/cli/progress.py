@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ksim.study.pool import Progress as Report
+    from ksim.study.sweep.sweep import Report as SweepReport
+    from ksim.study.sweep.sweep import State
 
 
 class Progress:
@@ -34,6 +36,41 @@ class Progress:
 
         def report(done: int, total: int) -> None:
             self._bar.update(task, completed=done, total=total)
+
+        return report
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class SweepProgress:
+    """Cells done, their rate, the time that is left and the widest interval so far; nothing where no terminal is."""
+
+    def __enter__(self) -> SweepReport | None:
+        self._bar: Any = None
+        if not sys.stderr.isatty():
+            return None
+        from rich import progress
+        from rich.console import Console
+
+        columns = (
+            progress.TextColumn("cells"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[rate]}"),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.fields[precision]}"),
+        )
+        self._bar = progress.Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar.start()
+        task = self._bar.add_task("cells", total=None, rate="", precision="")
+
+        def report(state: State) -> None:
+            elapsed = self._bar.tasks[0].elapsed or 0.0
+            rate = f"{state.computed / elapsed:.1f} /s" if elapsed > 0.0 else ""
+            precision = "" if state.widest is None else f"widest ± {100 * state.widest:.2g} %"
+            self._bar.update(task, completed=state.done, total=state.points, rate=rate, precision=precision)
 
         return report
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ksim.evidence.ledger import GROUPS, Ledger
+from ksim.errors import ScenarioError, nearest
+from ksim.evidence.ledger import GROUPS, NINES, Ledger
 from ksim.exact.solve import Solution
 from ksim.study import estimate
 from ksim.study.estimate import Estimate
@@ -18,6 +19,34 @@ Measure = tuple[str, Estimate]
 MIN_PER_YEAR = "min/y"
 COUNTED = {"panic": "panics_per_year", "kill": "kills_per_year", "damage": "damages_per_year"}
 """Events by the measure that counts them: panics, tasks that died in the kernel's stead, damage left unnoticed."""
+
+
+BUDGETS = ("software", "hardware", "planned")
+PARTED = ("downtime_min_per_year:cause=", "downtime_min_per_year:phase=", "software_outage_s_mean:phase=", "reward:")
+"""Measures with a name behind them."""
+
+
+def names() -> list[str]:
+    """The measures that have one name for all scenarios; PARTED are the others."""
+    per_year = ["downtime", *(f"{budget}_downtime" for budget in BUDGETS), "degraded", "work_lost"]
+    outages = [f"{group}outage" for group in GROUPS]
+    return [
+        "availability",
+        *(f"{column}_min_per_year" for column in per_year),
+        *("downtime_min_per_year_sd", "downtime_min_in_horizon"),
+        *COUNTED.values(),
+        *(f"{outage}s_per_year" for outage in outages),
+        *(f"{outage}_s_{kind}" for outage in outages for kind in ("mean", "sd", *QUANTILES)),
+        *(f"{group}year_downtime_min_{name}" for group in GROUPS for name in QUANTILES),
+        *(f"year_misses_{nines}_nines" for nines in NINES),
+        *("vmcore_captured", "crashkernel_mib", "crashkernel_share"),
+    ]
+
+
+def check_name(measure: str) -> None:
+    """Raises ScenarioError for what is no measure, with the nearest that is one."""
+    if measure not in names() and not measure.startswith(PARTED):
+        raise ScenarioError(f"unknown measure '{measure}'{nearest(measure, names())} (known: {', '.join(names())})")
 
 
 def sampled(ledger: Ledger, horizon_s: float, confidence: float, method: str = "simulated") -> list[Measure]:
@@ -66,9 +95,9 @@ def _sampled(ledger: Ledger, horizon_s: float, confidence: float) -> Iterator[tu
             yield f"software_outage_s_mean:{name}", found
 
 
-def _budgets(names: object) -> list[str]:
-    present = set(names)  # type: ignore[call-overload]
-    return [budget for budget in ("software", "hardware", "planned") if budget in present]
+def _budgets(given: object) -> list[str]:
+    present = set(given)  # type: ignore[call-overload]
+    return [budget for budget in BUDGETS if budget in present]
 
 
 def exact(

@@ -82,9 +82,14 @@ _worker: Worker[Any] | None = None
 
 def _start(hires: Hires[Any, Any], job: Any) -> None:
     global _worker
+    at_birth()
+    _worker = hires(job)
+
+
+def at_birth() -> None:
+    """What every worker process begins with."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = hires(job)
 
 
 def _end_with_parent() -> None:
@@ -116,10 +121,7 @@ def _as_done(
 
 
 def _parallel(job: T, hires: Hires[T, R], pieces: Sequence[Piece], workers: int) -> Iterator[tuple[Piece, R]]:
-    context = multiprocessing.get_context(
-        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else None
-    )
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(hires, job))
+    pool = processes(workers, _start, (hires, job))
     running: dict[Future[R], Piece] = {}
     try:
         yield from _as_done(lambda piece: pool.submit(_run, piece), pieces, workers, running)
@@ -128,8 +130,20 @@ def _parallel(job: T, hires: Hires[T, R], pieces: Sequence[Piece], workers: int)
             "a worker process died (killed, out of memory, or a script without a __main__ guard); try one worker"
         ) from None
     finally:
-        processes = list((pool._processes or {}).values())
-        pool.shutdown(wait=not running, cancel_futures=True)
-        if running:
-            for process in processes:
-                process.terminate()
+        end(pool, at_once=bool(running))
+
+
+def processes(workers: int, initializer: Callable[..., None], arguments: tuple[Any, ...] = ()) -> ProcessPoolExecutor:
+    """A pool of processes that begin with ``initializer``, which has to call ``at_birth``."""
+    kinds = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in kinds else None)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=initializer, initargs=arguments)
+
+
+def end(pool: ProcessPoolExecutor, *, at_once: bool) -> None:
+    """Ends a pool when its work is done, or ``at_once``, in the middle of it."""
+    workers = list((pool._processes or {}).values())
+    pool.shutdown(wait=not at_once, cancel_futures=True)
+    if at_once:
+        for process in workers:
+            process.terminate()

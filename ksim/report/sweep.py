@@ -1,0 +1,94 @@
+"""A sweep for people: the table of all points, what stands out in it, and the files of its folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ksim.report.pages import block
+from ksim.report.rows import COLUMNS, Row
+from ksim.report.text import Printer, show_points
+from ksim.study.results import json_text
+from ksim.study.sweep.plan import Plan
+from ksim.study.sweep.store import Store
+from ksim.study.sweep.verdict import HIGHER_IS_BETTER, influences, objective_of, winners
+
+MOST_POINTS = 40
+"""Points in a summary; ``ksim results`` shows more."""
+
+
+def files_of(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
+    """(name, content) of each file beside the store."""
+    yield "table.csv", csv_text(store.columns, store.rows())
+    yield "summary.md", summary(plan, store)
+    yield "manifest.json", json_text({key: value for key, value in store.about.items() if key != "columns"})
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
+    """Rows as CSV, parameters first; floats with all their digits, an absent half-width as an empty field."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    head = [*columns, *COLUMNS]
+    writer.writerow(head)
+    writer.writerows([row[column] for column in head] for row in rows)
+    return text.getvalue()
+
+
+def summary(plan: Plan, store: Store) -> str:
+    """The readable answer as Markdown, with the command that makes it again."""
+    parts = [f"# {plan.name}\n", f"`{store.about['command']}`\n"]
+    parts.append(block(lambda printer: show_sweep(printer, plan, store)))
+    return "\n".join(parts)
+
+
+def show_sweep(printer: Printer, plan: Plan, store: Store) -> None:
+    """What a sweep says: who wins where, which factors decide, and the first points."""
+    rows = list(store.rows())
+    measure = objective_of(plan.how)
+    have = len({tuple(row[c] for c in store.columns) for row in rows})
+    printer.line(f"{plan.name}: {plan.design.kind}, {have} of {store.points} points, measured by {measure}")
+    show_winners(printer, plan, rows, measure)
+    show_influences(printer, plan, rows, measure)
+    shown = first_points(rows, store.columns)
+    if rows:
+        show_points(printer, shown, {name: name for name in plan.how.measures})
+    if len(shown) < len(rows):
+        printer.line(f"The first {MOST_POINTS} points; ksim results {store.path} shows all.")
+    for note in dict.fromkeys(note for cell, _ in store.cells() for note in cell.notes):
+        printer.line(f"Note: {note}.")
+
+
+def first_points(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
+    seen: dict[tuple[Any, ...], None] = {}
+    found = []
+    for row in rows:
+        point = tuple(row[column] for column in columns)
+        if point not in seen and len(seen) == MOST_POINTS:
+            break
+        seen[point] = None
+        found.append(row)
+    return [row for row in found if not row["baseline"]]
+
+
+def show_winners(printer: Printer, plan: Plan, rows: Sequence[Row], measure: str) -> None:
+    """At how many points each alternative is the best."""
+    found = winners(rows, plan.columns, measure)
+    if not found:
+        return
+    way = "highest" if measure in HIGHER_IS_BETTER else "lowest"
+    counts: dict[str, int] = {}
+    for name in found.values():
+        counts[name] = counts.get(name, 0) + 1
+    best = ", ".join(f"{name} at {many} of {len(found)}" for name, many in sorted(counts.items(), key=lambda i: -i[1]))
+    printer.line(f"Best ({way} {measure}): {best} points.")
+
+
+def show_influences(printer: Printer, plan: Plan, rows: Sequence[Row], measure: str) -> None:
+    """What each factor moves, the strongest first."""
+    for influence in influences(plan, rows, measure):
+        body = [[factor, *cells] for factor, cells in influence.lines]
+        printer.table(influence.title, ["factor", *influence.head], body)
+        for sentence in influence.says:
+            printer.line(sentence)

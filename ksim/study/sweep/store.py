@@ -1,0 +1,192 @@
+"""The store of a sweep: one SQLite file, whole cells only, readable while it is being written.
+
+Tables ``about`` (key, value: what the sweep is, and who made it), ``cell`` (place, key, parameters, rows, notes,
+digest) and the view ``result`` (one line per measure), for whoever likes SQL better. Every cell carries the digest of
+its own content: a damaged file is named, and never computed over in silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ksim.errors import KsimError
+from ksim.study.compare import Row
+from ksim.study.sweep.cells import CELL_COLUMNS, VERSIONS, Cell, rows_of
+from ksim.study.sweep.plan import Plan
+
+APPLICATION = 0x6B73696D
+"""PRAGMA application_id: "ksim" in ASCII."""
+SCHEMA = 1
+"""PRAGMA user_version."""
+_TABLES = f"""
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE cell (
+    place INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    parameters TEXT NOT NULL,
+    rows TEXT NOT NULL,
+    notes TEXT NOT NULL,
+    digest TEXT NOT NULL
+);
+CREATE VIEW result AS
+SELECT cell.place, cell.parameters, {", ".join(f"line.value ->> {i} AS {name}" for i, name in enumerate(CELL_COLUMNS))}
+FROM cell, json_each(cell.rows) AS line ORDER BY cell.place, line.key;
+"""
+
+
+class StoreError(KsimError):
+    """A store that is damaged, foreign, of another version, in use, or of another study."""
+
+
+class Store:
+    """An open store. ``about``: what the sweep is; use as a context manager."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self.about: dict[str, Any] = {}
+        with named(path):
+            for key, value in connection.execute("SELECT key, value FROM about"):
+                self.about[key] = json.loads(value)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def add(self, cells: Iterable[tuple[Cell, Mapping[str, str]]]) -> None:
+        """Cells with their parameters, all or none of them. Raises StoreError where they cannot be kept."""
+        with named(self.path), self._connection:
+            self._connection.executemany(
+                "INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?)", (_line(cell, own) for cell, own in cells)
+            )
+
+    def places(self) -> set[int]:
+        """The cells that are there. Raises StoreError if one of them is damaged."""
+        return {cell.place for cell, _ in self.cells()}
+
+    def cells(self) -> Iterator[tuple[Cell, dict[str, str]]]:
+        """Cells with their parameters, in the order of the design. Raises StoreError if one of them is damaged."""
+        with named(self.path):
+            lines = self._connection.execute(
+                "SELECT place, key, parameters, rows, notes, digest FROM cell ORDER BY place"
+            )
+            for line in lines:
+                if _digest(line[:-1]) != line[-1]:
+                    raise StoreError(f"{self.path} is damaged: cell {line[0] + 1} does not match its digest")
+                place, key, parameters, rows, notes, _ = line
+                yield Cell(place, key, rows, tuple(json.loads(notes))), json.loads(parameters)
+
+    def rows(self) -> Iterator[Row]:
+        """All rows, parameters first, in the order of the design."""
+        for cell, parameters in self.cells():
+            for row in rows_of(cell):
+                yield parameters | row
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the parameters."""
+        return list(self.about["columns"])
+
+    @property
+    def points(self) -> int:
+        """How many cells there will be."""
+        return int(self.about["points"])
+
+
+def create(path: Path, about: Mapping[str, Any]) -> Store:
+    """A new and empty store: whole at its place, or not there. Raises StoreError where it cannot be written."""
+    with named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.new")
+        beside.unlink(missing_ok=True)
+        with closing(_connect(beside)) as connection, connection:
+            connection.executescript(
+                f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA}; {_TABLES}"
+            )
+            lines = ((key, json.dumps(value, allow_nan=False)) for key, value in about.items())
+            connection.executemany("INSERT INTO about VALUES (?, ?)", lines)
+        beside.replace(path)
+    return opened(path, to_write=True)
+
+
+def opened(path: Path, *, to_write: bool = False) -> Store:
+    """A store that is there. Raises StoreError for what is none, or damaged, or of another version."""
+    if not path.is_file():
+        raise StoreError(f"{path}: there is no such store of a sweep")
+    with named(path):
+        connection = _connect(path, read_only=not to_write)
+        try:
+            _check(path, connection)
+            if to_write:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+            store = Store(path, connection)
+        except BaseException:
+            connection.close()
+            raise
+    return store
+
+
+def check_is_of(store: Store, plan: Plan) -> None:
+    """Raises StoreError where the store belongs to another study, or to another version of ksim."""
+    own = tuple(store.about["versions"][name] for name in ("ksim", "model"))
+    if own != VERSIONS:
+        raise StoreError(
+            f"{store.path} was written by ksim {own[0]}, model {own[1]}; this is "
+            f"ksim {VERSIONS[0]}, model {VERSIONS[1]}: its cells cannot be mixed, give another --out"
+        )
+    if store.about["digest"] != plan.digest:
+        raise StoreError(
+            f"{store.path} belongs to another study ('{store.about['study']}': other scenarios, factors or questions): "
+            f"give another --out, or move it away"
+        )
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """What SQLite or the system finds wrong is said of the file."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise StoreError(f"{path}: {error}") from None
+        raise StoreError(f"{path} is damaged, or no store of a sweep: {error}") from None
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from None
+
+
+def _connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rwc"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30.0)
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    schema = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION:
+        raise StoreError(f"{path} is no store of a sweep")
+    if schema != SCHEMA:
+        raise StoreError(f"{path} has layout {schema}, this ksim reads and writes layout {SCHEMA}")
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise StoreError(f"{path} is damaged: {verdict}")
+
+
+def _line(cell: Cell, parameters: Mapping[str, str]) -> tuple[Any, ...]:
+    line = (cell.place, cell.key, json.dumps(parameters), cell.rows, json.dumps(cell.notes))
+    return (*line, _digest(line))
+
+
+def _digest(line: tuple[Any, ...]) -> str:
+    return hashlib.blake2b("\0".join(map(str, line)).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,189 @@
+"""What a sweep says: who is best at each point, and what each factor moves.
+
+One factor at a time: the measure from its lowest to its highest value, and whether another alternative wins there.
+Morris (1991): mu* (mean size of elementary effects) and sigma; Sobol' (1993), Saltelli et al. (2010): shares of
+the variance, first order and total. Both by SALib, with bootstrapped intervals of 95 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ksim.study.compare import Row
+from ksim.study.sweep.designs import MORRIS_LEVELS, Point, problem, unit_points
+from ksim.study.sweep.plan import HOST, Host, How, Plan, alternatives
+
+HIGHER_IS_BETTER = ("availability", "vmcore_captured")
+OBJECTIVE = "software_downtime_min_per_year"
+RESAMPLES = 200
+"""Bootstrap samples behind the intervals of indices."""
+SHARES = ("first order", "total")
+FLAT = 1e-12
+"""A variance or effect below this share of the level is rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """A table of factors, the strongest first, and what follows from it."""
+
+    title: str
+    head: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[str, ...]], ...]
+    says: tuple[str, ...] = ()
+
+
+def objective_of(how: How) -> str:
+    """The measure that decides: software downtime where it is asked for, else the first."""
+    return OBJECTIVE if OBJECTIVE in how.measures else how.measures[0]
+
+
+def winners(rows: Sequence[Row], columns: Sequence[str], measure: str) -> dict[tuple[str, ...], str]:
+    """The best alternative by point; empty where nothing is compared. Among equals the first."""
+    sign = -1.0 if measure in HIGHER_IS_BETTER else 1.0
+    best: dict[tuple[str, ...], tuple[float, str]] = {}
+    compared: set[str] = set()
+    for row in rows:
+        if row["measure"] != measure or row["baseline"]:
+            continue
+        compared.add(row["strategy"])
+        point = tuple(row[column] for column in columns)
+        value = sign * row["estimate"]
+        if point not in best or value < best[point][0]:
+            best[point] = value, row["strategy"]
+    return {point: name for point, (_, name) in best.items()} if len(compared) > 1 else {}
+
+
+def influences(plan: Plan, rows: Sequence[Row], measure: str) -> Iterator[Influence]:
+    """By host and alternative, for designs that can tell."""
+    kind = plan.design.kind
+    for host in plan.hosts:
+        own = [row for row in rows if len(plan.hosts) == 1 or row[HOST] == host.name]
+        if kind == "one-at-a-time":
+            yield from _one_at_a_time(plan, host, own, measure)
+        elif kind in ("morris", "sobol-indices"):
+            names = alternatives(plan.how) or tuple(dict.fromkeys(row["strategy"] for row in own))
+            for name in names:
+                values = _values(plan, host, own, measure, name)
+                if values is not None:
+                    yield (_morris if kind == "morris" else _sobol)(plan, host, values, f"{name}: {measure}")
+
+
+def _values(plan: Plan, host: Host, rows: Sequence[Row], measure: str, name: str) -> Any:
+    """The measure at each point of a host, in the order of the design; None unless all are there."""
+    found = {
+        tuple(row[f.key] for f in host.factors): row["estimate"]
+        for row in rows
+        if row["measure"] == measure and row["strategy"] == name and not row["baseline"]
+    }
+    points = [tuple(text for _, text in point.parameters) for owner, point in plan.points if owner is host]
+    values = [found.get(point) for point in points]
+    return None if None in values else np.array(values, dtype=np.float64)
+
+
+def _morris(plan: Plan, host: Host, values: Any, title: str) -> Influence:
+    from SALib.analyze import morris
+
+    k = len(host.factors)
+    found = morris.analyze(
+        problem(k), unit_points(plan.design, k), values,
+        num_levels=MORRIS_LEVELS, num_resamples=RESAMPLES, seed=plan.design.seed,
+    )  # fmt: skip
+    order = sorted(range(k), key=lambda i: -found["mu_star"][i])
+    lines = (
+        (
+            host.factors[i].key,
+            (
+                f"{found['mu_star'][i]:.4g} ± {found['mu_star_conf'][i]:.2g}",
+                f"{found['mu'][i]:.4g}",
+                f"{found['sigma'][i]:.4g}",
+            ),
+        )
+        for i in order
+    )
+    says = f"From end to end of its range alone, {host.factors[order[0]].key} moves it most."
+    return Influence(f"{title}, elementary effects", ("mu*", "mu", "sigma"), tuple(lines), (says,))
+
+
+def _sobol(plan: Plan, host: Host, values: Any, title: str) -> Influence:
+    from SALib.analyze import sobol
+
+    k = len(host.factors)
+    if np.ptp(values) <= FLAT * np.max(np.abs(values)):
+        return Influence(
+            f"{title}, shares of the variance", ("first order", "total"), (), ("It is the same everywhere.",)
+        )
+    found = sobol.analyze(
+        problem(k), values, calc_second_order=False, num_resamples=RESAMPLES, seed=plan.design.seed
+    )  # fmt: skip
+    order = sorted(range(k), key=lambda i: -found["ST"][i])
+    lines = (
+        (
+            host.factors[i].key,
+            tuple(f"{found[name][i]:.3f} ± {found[f'{name}_conf'][i]:.2g}" for name in ("S1", "ST")),
+        )
+        for i in order
+    )
+    says = f"{host.factors[order[0]].key} has the largest share of the variance."
+    return Influence(f"{title}, shares of the variance", SHARES, tuple(lines), (says,))
+
+
+def _one_at_a_time(plan: Plan, host: Host, rows: Sequence[Row], measure: str) -> Iterator[Influence]:
+    """How far the measure moves with each factor, and which factors make another alternative the best."""
+    points = [point for owner, point in plan.points if owner is host]
+    lines = {point: _of_point(plan, rows, point, measure) for point in points}
+    base = lines[points[0]]
+    if not base:
+        return
+    best = _best(base, measure)
+    name = best if len(base) > 1 else next(iter(base))
+    found = []
+    for factor in host.factors:
+        own = [point for point in points if dict(point.parameters)[factor.key] and lines[point]]
+        if not own:
+            continue
+        values = [lines[point].get(name, base[name]) for point in [points[0], *own]]
+        turned = {
+            dict(point.parameters)[factor.key]: _best(lines[point], measure)
+            for point in own
+            if len(base) > 1 and _best(lines[point], measure) != best
+        }
+        found.append((max(values) - min(values), factor.key, min(values), max(values), turned))
+    found.sort(key=lambda line: -line[0])
+    body = tuple(
+        (key, (f"{low:.4g}", f"{high:.4g}", f"{span:.3g}", _turned(turned))) for span, key, low, high, turned in found
+    )
+    yield Influence(
+        f"{host.name + ', ' if len(plan.hosts) > 1 else ''}{name}: {measure} is {base[name]:.4g}; one factor at a time",
+        ("lowest", "highest", "moves it by", "another is best"),
+        body,
+        (_conclusion(best, [(key, turned) for _, key, _, _, turned in found if turned]),) if len(base) > 1 else (),
+    )
+
+
+def _of_point(plan: Plan, rows: Sequence[Row], point: Point, measure: str) -> dict[str, float]:
+    own = dict(point.parameters)
+    return {
+        row["strategy"]: row["estimate"]
+        for row in rows
+        if row["measure"] == measure and not row["baseline"] and all(row[key] == text for key, text in own.items())
+    }
+
+
+def _best(values: Mapping[str, float], measure: str) -> str:
+    choose = max if measure in HIGHER_IS_BETTER else min
+    return choose(values, key=lambda name: values[name])
+
+
+def _turned(turned: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} at {value}" for value, name in turned.items()) or "-"
+
+
+def _conclusion(best: str, flips: Sequence[tuple[str, Mapping[str, str]]]) -> str:
+    if not flips:
+        return f"{best} is the best wherever one of them is moved alone: none of them flips the conclusion."
+    names = ", ".join(key for key, _ in flips)
+    return f"{best} is the best as it stands; {len(flips)} of them could flip that: {names}."
