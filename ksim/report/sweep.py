@@ -15,6 +15,7 @@ from ksim.study.sweep.plan import Plan
 from ksim.study.sweep.store import Store
 from ksim.study.sweep.verdict import HIGHER_IS_BETTER, influences, objective_of, winners
 
+MOST_COLUMNS = 4
 MOST_POINTS = 40
 """Points in a summary; ``ksim results`` shows more."""
 
@@ -47,17 +48,26 @@ def show_sweep(printer: Printer, plan: Plan, store: Store) -> None:
     """What a sweep says: who wins where, which factors decide, and the first points."""
     rows = list(store.rows())
     measure = objective_of(plan.how)
-    have = len({tuple(row[c] for c in store.columns) for row in rows})
+    have = len(store.places())
     printer.line(f"{plan.name}: {plan.design.kind}, {have} of {store.points} points, measured by {measure}")
     show_winners(printer, plan, rows, measure)
     show_influences(printer, plan, rows, measure)
     shown = first_points(rows, store.columns)
-    if rows:
-        show_points(printer, shown, {name: name for name in plan.how.measures})
-    if len(shown) < len(rows):
+    if rows and plan.design.kind != "one-at-a-time":  # whose table of factors says all of it
+        show_points(printer, [_named(row, plan) for row in shown], {name: name for name in plan.how.measures})
+    if len(shown) < len(rows) and plan.design.kind != "one-at-a-time":
         printer.line(f"The first {MOST_POINTS} points; ksim results {store.path} shows all.")
     for note in dict.fromkeys(note for cell, _ in store.cells() for note in cell.notes):
         printer.line(f"Note: {note}.")
+
+
+def _named(row: Row, plan: Plan) -> Row:
+    """Many factors in one column, so that the table stays readable."""
+    if len(plan.columns) <= MOST_COLUMNS:
+        return row
+    varied = ", ".join(f"{column}={row[column]}" for column in plan.columns if row[column] != "")
+    own = {key: value for key, value in row.items() if key not in plan.columns}
+    return {"point": varied or "as it stands"} | own
 
 
 def first_points(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:

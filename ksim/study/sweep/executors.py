@@ -114,7 +114,7 @@ class Ray:
         except ImportError:
             raise KsimError("--executor ray://... needs the package ray: the extra 'ray'") from None
         try:
-            ray.init(address=address, log_to_driver=False, configure_logging=False)
+            ray.init(address=address, log_to_driver=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise KsimError(f"no Ray cluster answers at {address}: {error}") from None
         self._ray = ray
@@ -139,7 +139,8 @@ CLUSTERS: dict[str, Callable[[str], Executor]] = {
 
 
 def executor_of(name: str, workers: int | None, cells: int) -> Executor:
-    """``local``, ``dask://HOST:PORT`` or ``ray://HOST:PORT``. Raises KsimError where nothing answers there."""
+    """``local``, ``dask://HOST:PORT``, ``ray://HOST:PORT`` (its client port) or ``ray://auto`` (the cluster that this
+    machine belongs to). Raises KsimError where nothing answers there."""
     kind, slashes, address = name.partition("://")
     if slashes and kind in CLUSTERS and address:
         return CLUSTERS[kind](address)

@@ -50,7 +50,6 @@ def _levels(factor: Levels) -> list[str]:
 
 def _check(how: How, host: Host, key: str, values: Sequence[str], contexts: Sequence[tuple[str, ...]]) -> None:
     problem: KsimError | None = None
-    was_loaded = False
     for context in contexts:
         rest = tuple(setting for setting in context if not setting.startswith(f"{key}="))
         seen: list[Any] = []
@@ -60,11 +59,10 @@ def _check(how: How, host: Host, key: str, values: Sequence[str], contexts: Sequ
             except KsimError as error:
                 problem = problem or error
                 continue
-            was_loaded = True
             if seen and found != seen[0]:
                 return
             seen.append(found)
-    if not was_loaded and problem is not None:
+    if problem is not None:
         raise ScenarioError(f"factor {key}: {str(problem).removeprefix('--set: ')}")
     name = f" of host '{host.name}'" if host.name != "host" else ""
     raise ScenarioError(f"factor {key}: the scenario{name} ignores it, so it would measure nothing")

@@ -133,6 +133,12 @@ class Plan:
         return task.text.load(task.overrides)
 
     @cached_property
+    def twins(self) -> tuple[int, ...]:
+        """By place: the first place with the same host and settings. Trajectories of Morris may meet."""
+        first: dict[tuple[str, tuple[str, ...]], int] = {}
+        return tuple(first.setdefault((host.name, p.overrides), place) for place, (host, p) in enumerate(self.points))
+
+    @cached_property
     def digest(self) -> str:
         """What the sweep computes, as a content address: equal plans have equal cells."""
         own = {

@@ -11,7 +11,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ APPLICATION = 0x6B73696D
 """PRAGMA application_id: "ksim" in ASCII."""
 SCHEMA = 1
 """PRAGMA user_version."""
+SEAL = "seal"
+"""The entry of ``about`` that is the digest of all others."""
 _TABLES = f"""
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE cell (
@@ -47,13 +49,14 @@ class StoreError(KsimError):
 class Store:
     """An open store. ``about``: what the sweep is; use as a context manager."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, writes: bool) -> None:
         self.path = path
-        self._connection = connection
-        self.about: dict[str, Any] = {}
+        self._connection, self._writes = connection, writes
         with named(path):
-            for key, value in connection.execute("SELECT key, value FROM about"):
-                self.about[key] = json.loads(value)
+            entries = dict(connection.execute("SELECT key, value FROM about ORDER BY key"))
+        if entries.pop(SEAL, "") != _digest(tuple(entries.items())):
+            raise StoreError(f"{path} is damaged: what it says of itself does not match its digest")
+        self.about = {key: json.loads(value) for key, value in entries.items()}
 
     def __enter__(self) -> Store:
         return self
@@ -62,6 +65,10 @@ class Store:
         self.close()
 
     def close(self) -> None:
+        """A writer leaves one file behind, unless somebody is reading just now."""
+        if self._writes:
+            with suppress(sqlite3.OperationalError):
+                self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.close()
 
     def add(self, cells: Iterable[tuple[Cell, Mapping[str, str]]]) -> None:
@@ -114,8 +121,9 @@ def create(path: Path, about: Mapping[str, Any]) -> Store:
             connection.executescript(
                 f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA}; {_TABLES}"
             )
-            lines = ((key, json.dumps(value, allow_nan=False)) for key, value in about.items())
-            connection.executemany("INSERT INTO about VALUES (?, ?)", lines)
+            entries = {key: json.dumps(value, allow_nan=False) for key, value in sorted(about.items())}
+            entries[SEAL] = _digest(tuple(entries.items()))
+            connection.executemany("INSERT INTO about VALUES (?, ?)", entries.items())
         beside.replace(path)
     return opened(path, to_write=True)
 
@@ -131,7 +139,7 @@ def opened(path: Path, *, to_write: bool = False) -> Store:
             if to_write:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
-            store = Store(path, connection)
+            store = Store(path, connection, to_write)
         except BaseException:
             connection.close()
             raise

@@ -33,7 +33,6 @@ from ksim.units import duration_s
 
 RUN_KEYS = ("seed", "horizon", "replications", "confidence")
 """Of a scenario; a study may give them for all of its hosts."""
-RANGE_KEYS = {"low", "high", "scale", "steps", "shape"}
 
 
 def _budget(text: Any) -> float | None:
@@ -219,7 +218,7 @@ class _Reader:
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted key, list or table of a range) of the factors, however their dots were written."""
     for name, value in table.items():
-        if isinstance(value, Mapping) and not ({"low", "high"} & set(value) and set(value) <= RANGE_KEYS):
+        if isinstance(value, Mapping) and not {"low", "high"} & set(value):
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
@@ -233,6 +232,7 @@ def _factor(key: str, value: Any) -> Levels | Range:
     try:
         table = RangeTable.model_validate(dict(value))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ScenarioError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        found = sorted(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
+        wrong = ".".join(map(str, found[0]["loc"]))
+        raise ScenarioError(f"{wrong}: {found[0]['msg']} (known: {', '.join(RangeTable.model_fields)})") from None
     return range_of(key, table.low, table.high, table.scale == "log", table.steps, table.shape)

@@ -9,7 +9,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -76,12 +76,13 @@ def sweep(
             if must_matter:
                 check_factors(plan)
             create(path, about(plan, command)).close()
-        with opened(path, to_write=True) as store:
+        with opened(path) as store:
             check_is_of(store, plan)
             there = store.places()
-            state = State(len(wanted), len(there & set(wanted)), failed={})
-            missing = [place for place in wanted if place not in there]
-            if missing:
+        state = State(len(wanted), len(there & set(wanted)), failed={})
+        missing = [place for place in wanted if place not in there]
+        if missing:
+            with opened(path, to_write=True) as store:
                 _run(plan, store, missing, where, state, report)
     return state
 
@@ -114,12 +115,16 @@ def about(plan: Plan, command: str) -> dict[str, Any]:
 
 
 def _run(plan: Plan, store: Store, missing: Sequence[int], where: Where, state: State, report: Report | None) -> None:
-    executor = executor_of(where.executor, where.workers, len(missing))
+    groups: dict[int, list[int]] = {}
+    for place in missing:
+        groups.setdefault(plan.twins[place], []).append(place)
+    leaders = {places[0]: places for places in groups.values()}  # a twin is never computed a second time
+    executor = executor_of(where.executor, where.workers, len(leaders))
     was_ended = False
     try:
-        tasks = (plan.task(place) for place in _within(missing, where.budget_s))
+        tasks = (plan.task(place) for place in _within(leaders, where.budget_s))
         for found in work(executor, tasks):
-            _keep(plan, store, found.cells, state)
+            _keep(plan, store, found.cells, leaders, state)
             if report is not None:
                 report(state)
         was_ended = True
@@ -136,14 +141,17 @@ def _within(places: Iterable[int], budget_s: float | None) -> Iterator[int]:
         yield place
 
 
-def _keep(plan: Plan, store: Store, found: Sequence[Cell | Failed], state: State) -> None:
-    cells = [cell for cell in found if isinstance(cell, Cell)]
+def _keep(
+    plan: Plan, store: Store, found: Sequence[Cell | Failed], leaders: Mapping[int, Sequence[int]], state: State
+) -> None:
+    own = [cell for cell in found if isinstance(cell, Cell)]
+    cells = [replace(cell, place=place) for cell in own for place in leaders[cell.place]]
     store.add((cell, plan.parameters(cell.place)) for cell in cells)
     state.done += len(cells)
     state.computed += len(cells)
     assert state.failed is not None
     state.failed |= {failed.place: failed.reason for failed in found if isinstance(failed, Failed)}
-    for cell in cells:
+    for cell in own:
         for row in rows_of(cell):
             if row["half_width"] and row["estimate"] and row["method"] != "exact" and not row["baseline"]:
                 state.widest = max(state.widest or 0.0, row["half_width"] / abs(row["estimate"]))

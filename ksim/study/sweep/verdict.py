@@ -139,29 +139,59 @@ def _one_at_a_time(plan: Plan, host: Host, rows: Sequence[Row], measure: str) ->
     if not base:
         return
     best = _best(base, measure)
-    name = best if len(base) > 1 else next(iter(base))
-    found = []
+    moves = []
     for factor in host.factors:
-        own = [point for point in points if dict(point.parameters)[factor.key] and lines[point]]
-        if not own:
-            continue
-        values = [lines[point].get(name, base[name]) for point in [points[0], *own]]
-        turned = {
-            dict(point.parameters)[factor.key]: _best(lines[point], measure)
-            for point in own
-            if len(base) > 1 and _best(lines[point], measure) != best
-        }
-        found.append((max(values) - min(values), factor.key, min(values), max(values), turned))
-    found.sort(key=lambda line: -line[0])
-    body = tuple(
-        (key, (f"{low:.4g}", f"{high:.4g}", f"{span:.3g}", _turned(turned))) for span, key, low, high, turned in found
-    )
+        own = {dict(point.parameters)[factor.key]: lines[point] for point in points[1:] if lines[point]}
+        own.pop("", None)
+        if own:
+            moves.append(_move(factor.key, base, own, best, measure))
+    moves.sort(key=lambda move: -move.span)
+    still = [move.key for move in moves if move.span <= FLAT * abs(base[best])]
+    says = [f"Nothing comes of {', '.join(still)}."] if still else []
+    if len(base) > 1:
+        says.append(_conclusion(best, [move for move in moves if move.turned]))
     yield Influence(
-        f"{host.name + ', ' if len(plan.hosts) > 1 else ''}{name}: {measure} is {base[name]:.4g}; one factor at a time",
-        ("lowest", "highest", "moves it by", "another is best"),
-        body,
-        (_conclusion(best, [(key, turned) for _, key, _, _, turned in found if turned]),) if len(base) > 1 else (),
+        f"{host.name + ', ' if len(plan.hosts) > 1 else ''}{best}: {measure} is {base[best]:.4g}; one factor at a time",
+        ("lowest", "highest", "moves it by", *(("least lead", "another is best") if len(base) > 1 else ())),
+        tuple((move.key, move.cells(len(base) > 1)) for move in moves if move.key not in still),
+        tuple(says),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What one factor does: ends of the measure of the best alternative, its least lead, and who wins elsewhere."""
+
+    key: str
+    low: float
+    high: float
+    lead: float
+    turned: Mapping[str, str]
+
+    @property
+    def span(self) -> float:
+        return self.high - self.low
+
+    def cells(self, is_compared: bool) -> tuple[str, ...]:
+        found = (f"{self.low:.4g}", f"{self.high:.4g}", f"{self.span:.3g}")
+        if not is_compared:
+            return found
+        turned = "; ".join(f"{name} at {value}" for value, name in self.turned.items())
+        return (*found, f"{self.lead:.3g}", turned or "-")
+
+
+def _move(key: str, base: Mapping[str, float], own: Mapping[str, Mapping[str, float]], best: str, measure: str) -> Move:
+    values = [base[best], *(line[best] for line in own.values() if best in line)]
+    sign = -1.0 if measure in HIGHER_IS_BETTER else 1.0
+    leads = [
+        sign * (rival - line[best])
+        for line in [base, *own.values()]
+        for name, rival in line.items()
+        if name != best and best in line
+    ]
+    winners = {value: _best(line, measure) for value, line in own.items()}
+    turned = {value: name for value, name in winners.items() if name != best}
+    return Move(key, min(values), max(values), min(leads, default=0.0), turned)
 
 
 def _of_point(plan: Plan, rows: Sequence[Row], point: Point, measure: str) -> dict[str, float]:
@@ -178,12 +208,8 @@ def _best(values: Mapping[str, float], measure: str) -> str:
     return choose(values, key=lambda name: values[name])
 
 
-def _turned(turned: Mapping[str, str]) -> str:
-    return "; ".join(f"{name} at {value}" for value, name in turned.items()) or "-"
-
-
-def _conclusion(best: str, flips: Sequence[tuple[str, Mapping[str, str]]]) -> str:
+def _conclusion(best: str, flips: Sequence[Move]) -> str:
     if not flips:
         return f"{best} is the best wherever one of them is moved alone: none of them flips the conclusion."
-    names = ", ".join(key for key, _ in flips)
+    names = ", ".join(move.key for move in flips)
     return f"{best} is the best as it stands; {len(flips)} of them could flip that: {names}."
