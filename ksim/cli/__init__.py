@@ -21,7 +21,7 @@ from ksim.cli.escalate import escalate
 from ksim.cli.progress import Progress
 from ksim.cli.sweep import merge, results, sweep
 from ksim.cli.trace import trace
-from ksim.cli.words import command_line, file_name, settings_of
+from ksim.cli.words import command_line, file_name, precision_of, settings_of
 from ksim.errors import KsimError
 
 if TYPE_CHECKING:
@@ -66,12 +66,17 @@ engine_option = click.option(
     help="Who answers: exact solves; simulated (SimPy) and compiled (machine code) sample the same paths and show the "
     "exact values beside; auto is exact where there is an exact value, else compiled.",
 )  # fmt: skip
+precision_option = click.option(
+    "--precision", "precisions", metavar="MEASURE=TARGET", multiple=True,
+    help="Replicate until this half-width is reached ('downtime_min_per_year=2 %', '...=0.1 min/y'); repeat.",
+)  # fmt: skip
 out_option = click.option("--out", type=click.Path(path_type=Path), help="Directory for the results.")
 
 
 @cli.command(epilog=FILE_HELP)
 @scenario_options
 @engine_option
+@precision_option
 @workers_option
 @out_option
 def run(
@@ -80,6 +85,7 @@ def run(
     seed: int | None,
     as_json: bool,
     engine: Engine,
+    precisions: tuple[str, ...],
     workers: int | None,
     out: Path | None,
 ) -> None:
@@ -88,7 +94,8 @@ def run(
 
     loaded = _load(file, overrides, seed)
     with Progress() as progress:
-        found = study.run(loaded, engine=engine, workers=workers, progress=progress)
+        precision = precision_of(precisions, engine)
+        found = study.run(loaded, engine=engine, precision=precision, workers=workers, progress=progress)
     _show_measures(loaded, found, as_json)
     if out is not None:
         _store(out, loaded, found, _quiet=as_json)
@@ -119,6 +126,7 @@ def solve(file: str, overrides: tuple[str, ...], seed: int | None, as_json: bool
     help="Settings to compare in place of strategies; repeat. The first is the baseline.",
 )  # fmt: skip
 @engine_option
+@precision_option
 @workers_option
 @out_option
 def compare(
@@ -129,6 +137,7 @@ def compare(
     strategies: tuple[str, ...],
     variants: tuple[str, ...],
     engine: Engine,
+    precisions: tuple[str, ...],
     workers: int | None,
     out: Path | None,
 ) -> None:
@@ -143,14 +152,16 @@ def compare(
         raise click.UsageError("--strategy and --variant: compare either the one or the other")
     loaded = _load(file, overrides, seed)
     with Progress() as progress:
+        how: dict[str, Any] = {
+            "engine": engine, "precision": precision_of(precisions, engine), "workers": workers, "progress": progress
+        }  # fmt: skip
         if variants:
             alternatives = {text: _load(file, (*overrides, *settings_of(text)), seed) for text in variants}
             if len(alternatives) < len(variants):
                 raise click.UsageError("--variant: the same settings twice")
-            found = study.compare_variants(alternatives, engine=engine, workers=workers, progress=progress)
+            found = study.compare_variants(alternatives, **how)
         else:
-            names = strategies or study.COMPARED
-            found = study.compare(loaded, names, engine=engine, workers=workers, progress=progress)
+            found = study.compare(loaded, strategies or study.COMPARED, **how)
     if as_json:
         _print_json(loaded, found)
     else:

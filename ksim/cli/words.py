@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 
+import click
+
 NO_RESULT = ("--workers", "--out", "--executor", "--shard", "--budget")
 """Options that change nothing in the result."""
 
@@ -12,6 +14,22 @@ NO_RESULT = ("--workers", "--out", "--executor", "--shard", "--budget")
 def settings_of(variant: str) -> tuple[str, ...]:
     """The ``KEY=VALUE`` texts of a variant, which semicolons part."""
     return tuple(text.strip() for text in variant.split(";") if text.strip())
+
+
+def precision_of(texts: tuple[str, ...], engine: str) -> dict[str, str]:
+    """Targets by measure, of "MEASURE=TARGET" texts. Raises click's UsageError, and ScenarioError for a wrong name."""
+    found: dict[str, str] = {}
+    for text in texts:
+        measure, equals, target = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise click.UsageError(f"--precision {text[:80]!r}: expected MEASURE=TARGET")
+        if engine == "exact":
+            raise click.UsageError("--precision: exact values have no half-width")
+        from ksim.study.measures import check_name  # late, as everything that is heavy
+
+        check_name(measure)
+        found[measure] = target
+    return found
 
 
 def file_name(name: str) -> str:

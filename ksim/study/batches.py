@@ -45,11 +45,11 @@ class Batcher:
 def batches_of(job: Job) -> list[Piece]:
     """Batches of about STEPS transitions, by the look of the first replication."""
     trial = Batcher(job)
-    trial.run(0, 1)
+    trial.run(job.first, 1)
     steps = max(1, trial.steps)
     # the square of what a replication can sum up to, times their number, has to fit into 127 bits
     most = 1 << max(0, 127 - 2 * ticks(job.horizon_s).bit_length())
-    return pieces_of(job.replications, min(LARGEST, most, max(1, STEPS // steps)))
+    return pieces_of(job.replications, min(LARGEST, most, max(1, STEPS // steps)), job.first)
 
 
 def exact_moments(values: npt.NDArray[np.int64]) -> Moments:

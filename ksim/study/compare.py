@@ -23,12 +23,15 @@ from ksim.study.engine import Engine, best, reader_of
 from ksim.study.estimate import Estimate
 from ksim.study.pool import Progress
 from ksim.study.replicate import Job, Outcome, Reader, replicate
+from ksim.study.sequential import Target, until
 from ksim.study.tails import is_tail
 from ksim.units import MINUTE_S, YEAR_S
 
 COMPARED = ("full_reboot", "kdump", "kdump_kexec", "kexec_reboot")
 """What ``ksim compare`` compares if it is not told otherwise; the first is the baseline."""
 
+MOST_REPLICATIONS = 10_000_000
+"""Where a precision is asked for."""
 Row = dict[str, Any]
 
 
@@ -50,6 +53,7 @@ class Way(NamedTuple):
     workers: int | None
     progress: Progress | None
     asked: Sequence[str] | None = None
+    precision: Mapping[str, str] | None = None
 
     def wants(self, measure: str) -> bool:
         return self.asked is None or measure in self.asked
@@ -61,6 +65,7 @@ def run(
     engine: Engine = "auto",
     tails: bool | None = None,
     asked: Sequence[str] | None = None,
+    precision: Mapping[str, str] | None = None,
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -68,9 +73,10 @@ def run(
 
     ``engine``: who answers, see ``ksim.study.engine``. ``tails``: whether quantiles and the first year are solved, too,
     which takes a second; None: where nobody samples them. ``asked``: the measures that are wanted, with their
-    differences (None: all); what nobody asked for is neither solved nor sampled.
+    differences (None: all); what nobody asked for is neither solved nor sampled. ``precision``: half-widths by measure
+    ("2 %", "0.1 min/y"), until which it is sampled, MOST_REPLICATIONS at most, in place of a number of replications.
     """
-    return _study(loaded, _own(loaded), Way(engine, tails, workers, progress, asked), _idle(loaded, (None,)))
+    return _study(loaded, _own(loaded), Way(engine, tails, workers, progress, asked, precision), _idle(loaded, (None,)))
 
 
 def compare(
@@ -80,6 +86,7 @@ def compare(
     engine: Engine = "auto",
     tails: bool | None = None,
     asked: Sequence[str] | None = None,
+    precision: Mapping[str, str] | None = None,
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -92,7 +99,7 @@ def compare(
             raise ScenarioError(f"strategy '{name}' is named twice")
     notes = _idle(loaded, strategies)
     lifecycles = {name: lifecycle(loaded.scenario, name) for name in strategies}
-    return _study(loaded, lifecycles, Way(engine, tails, workers, progress, asked), notes)
+    return _study(loaded, lifecycles, Way(engine, tails, workers, progress, asked, precision), notes)
 
 
 def compare_variants(
@@ -101,6 +108,7 @@ def compare_variants(
     engine: Engine = "auto",
     tails: bool | None = None,
     asked: Sequence[str] | None = None,
+    precision: Mapping[str, str] | None = None,
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -117,7 +125,8 @@ def compare_variants(
     lifecycles = {name: lifecycle(other.scenario) for name, other in variants.items()}
     notes = [f"{name}: {note}" for name, other in variants.items() for note in _idle(other, (None,))]
     return replace(
-        _study(loaded, lifecycles, Way(engine, tails, workers, progress, asked), notes), alternatives="variant"
+        _study(loaded, lifecycles, Way(engine, tails, workers, progress, asked, precision), notes),
+        alternatives="variant",
     )
 
 
@@ -176,7 +185,7 @@ def _study(
         for solution in solutions.values():
             _check_size(solution, scenario.horizon)
         job = Job(lifecycles, scenario.seed, scenario.horizon, scenario.replications, reader)
-        outcome = replicate(job, way.workers, way.progress)
+        outcome = _sampled(job, way, scenario.confidence, notes)
     rows: list[Row] = []
     for name in lifecycles:
         found = []
@@ -195,6 +204,18 @@ def _study(
     if censored:
         notes.append(f"{censored} outages were cut off by the horizon: downtime counts them, outage lengths do not")
     return Study(rows, lifecycles, notes)
+
+
+def _sampled(job: Job, way: Way, confidence: float, notes: list[str]) -> Outcome:
+    """As many replications as the scenario says, or as the precision needs; what it misses is noted."""
+    if not way.precision:
+        return replicate(job, way.workers, way.progress)
+    targets = {measure: Target.parse(text) for measure, text in way.precision.items()}
+    found = until(
+        job, targets, confidence=confidence, most=MOST_REPLICATIONS, workers=way.workers, progress=way.progress
+    )
+    notes += [f"{miss.lifecycle}: {miss.measure} is less precise than asked for: {miss.why}" for miss in found.missed]
+    return found.outcome
 
 
 def _facts(loaded: Loaded, name: str, life: Lifecycle) -> list[Row]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ksim.errors import ScenarioError, nearest
-from ksim.evidence.ledger import GROUPS, NINES, Ledger
+from ksim.evidence.ledger import GROUPS, NINES, Ledger, Row
 from ksim.exact.solve import Solution
+from ksim.model.lifecycle import Lifecycle
 from ksim.study import estimate
 from ksim.study.estimate import Estimate
 from ksim.study.tails import QUANTILES, tails
@@ -53,6 +54,20 @@ def sampled(ledger: Ledger, horizon_s: float, confidence: float, method: str = "
     """The measures of one design point by ``method``; ``year_...``: the first year of a host that starts at time 0."""
     found = _sampled(ledger, horizon_s, confidence)
     return [(name, replace(value, method=method)) for name, value in found if value is not None]
+
+
+def units(life: Lifecycle, horizon_s: float) -> dict[str, str]:
+    """The unit of each measure that replications of a lifecycle can come to have, in their order."""
+    ledger = Ledger(dict(life.layout.budgets))
+    row = Row(first_year={} if horizon_s >= YEAR_S else None, events={"panic": 1, "vmcore": 1})
+    for cause in life.layout.budgets:
+        row.started[cause] = 1
+        row.finished.append((cause, 1))
+        for phase, down in zip(life.layout.phases, life.layout.down, strict=True):
+            if down:
+                row.downtime[cause, phase] = row.finished_downtime[cause, phase] = 1
+    ledger.add(row)
+    return {name: found.unit for name, found in _sampled(ledger, horizon_s, 0.5) if found is not None}
 
 
 def _sampled(ledger: Ledger, horizon_s: float, confidence: float) -> Iterator[tuple[str, Estimate | None]]:

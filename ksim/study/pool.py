@@ -38,9 +38,9 @@ class Hires(Protocol[J, R]):
     def __call__(self, job: J, /) -> Worker[R]: ...
 
 
-def pieces_of(total: int, size: int) -> list[Piece]:
-    """``total`` replications in pieces of ``size``; the last one takes what is left."""
-    return [(first, min(size, total - first)) for first in range(0, total, size)]
+def pieces_of(total: int, size: int, first: int = 0) -> list[Piece]:
+    """``total`` replications from ``first`` on in pieces of ``size``; the last one takes what is left."""
+    return [(first + begun, min(size, total - begun)) for begun in range(0, total, size)]
 
 
 def work_in_threads(job: T, hires: Hires[T, R], pieces: Iterable[Piece], workers: int) -> Iterator[tuple[Piece, R]]:

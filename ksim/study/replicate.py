@@ -28,13 +28,18 @@ DIFFERENCES = ("downtime", "software_downtime", "outages", "work_lost")
 
 @dataclass(frozen=True)
 class Job:
-    """What to replicate: lifecycles by name (the first is the baseline of all differences)."""
+    """What to replicate: lifecycles by name (the first is the baseline of all differences).
+
+    These are replications ``first``, ``first + 1``, ... of the seed: the outcomes of two jobs that follow each other,
+    merged, are the outcome of one, bit for bit.
+    """
 
     lifecycles: Mapping[str, Lifecycle]
     seed: int
     horizon_s: float
     replications: int
     reader: Reader = "simulated"
+    first: int = 0
 
 
 @dataclass
@@ -116,7 +121,7 @@ def _work(job: Job, workers: int | None) -> Iterator[tuple[Piece, Outcome]]:
         from ksim.study.batches import Batcher, batches_of
 
         return work_in_threads(job, Batcher, batches_of(job), workers or os.cpu_count() or 1)
-    chunks = pieces_of(job.replications, CHUNK)
+    chunks = pieces_of(job.replications, CHUNK, job.first)
     if workers is None:
         work = len(chunks) * len(job.lifecycles)
         workers = min(os.cpu_count() or 1, len(chunks)) if work >= CHUNKS_WORTH_A_POOL else 1

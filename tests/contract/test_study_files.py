@@ -116,6 +116,8 @@ BAD = {
     HEAD + '[design]\nkind = "list"\n' + 2 * "[[points]]\nhost.cpus = 2\n": "point 2 stands there twice",
     HEAD + 'budget = "10"\n' + FACTORS: "no unit in '10'",
     HEAD + 'engine = "exact"\nprecision = { availability = "1 %" }\n' + FACTORS: "exact values have no half-width",
+    HEAD + 'precision = { availability = "close" }\n' + FACTORS: "not a precision: 'close'",
+    HEAD + 'replications = 9\nprecision = { availability = "1 %" }\n' + FACTORS: "that decides how many",
     'scenario = "rack-sever"\n' + FACTORS: "did you mean 'rack-server'",
     HEAD + "set = { host.memroy = 3 }\n" + FACTORS: "memroy: unknown key; did you mean 'memory'",
     HEAD + "[variants]\na = {}\n" + FACTORS: "a variant without settings",

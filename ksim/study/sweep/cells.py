@@ -77,11 +77,12 @@ def _loaded(task: Task) -> dict[str, Loaded]:
 
 
 def _study(how: How, loaded: dict[str, Loaded]) -> Study:
+    engine, asked, precision = how.engine, how.measures, how.precision
     if how.variants:
-        return compare_variants(loaded, engine=how.engine, asked=how.measures)
+        return compare_variants(loaded, engine=engine, asked=asked, precision=precision)
     if how.strategies:
-        return compare(loaded[""], how.strategies, engine=how.engine, asked=how.measures)
-    return run(loaded[""], engine=how.engine, asked=how.measures)
+        return compare(loaded[""], how.strategies, engine=engine, asked=asked, precision=precision)
+    return run(loaded[""], engine=engine, asked=asked, precision=precision)
 
 
 def key_of(how: How, loaded: dict[str, Loaded]) -> str:

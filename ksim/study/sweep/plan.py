@@ -58,7 +58,7 @@ class Task:
 class How:
     """What is done at each point. ``strategies`` are compared, or ``variants`` (name -> settings), or neither.
 
-    ``precision``: targets by measure, as texts; replications are then the most that a cell may take.
+    ``precision``: half-widths by measure, as texts, in place of the scenario's number of replications.
     """
 
     strategies: tuple[str, ...] = ()

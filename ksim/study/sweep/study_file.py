@@ -26,6 +26,7 @@ from ksim.model.loader import read
 from ksim.model.problems import Problems
 from ksim.study.engine import Engine
 from ksim.study.measures import check_name
+from ksim.study.sequential import Target
 from ksim.study.sweep.designs import SAMPLED, Design, Kind, Point, check_salib
 from ksim.study.sweep.factors import Factor, Levels, Range, levels_of, range_of, settings, shown
 from ksim.study.sweep.plan import DEFAULT_MEASURES, Host, How, Plan
@@ -144,8 +145,11 @@ class _Reader:
                 self._fail(("strategies",), f"'{name}' is named twice")
         for name in table.measures:
             self._try(("measures",), lambda name=name: check_name(name))
-        for name in table.precision:
+        for name, text in table.precision.items():
             self._try(("precision", name), lambda name=name: check_name(name))
+            self._try(("precision", name), lambda text=text: Target.parse(text))
+        if table.precision and table.replications is not None:
+            self._fail(("replications",), "a precision is asked for: that decides how many there are")
         if table.precision and table.engine == "exact":
             self._fail(("precision",), "exact values have no half-width: leave precision out, or the engine")
         if table.design.kind == "list":
