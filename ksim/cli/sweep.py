@@ -74,7 +74,7 @@ def sweep(
 def _assumed(
     name: str, overrides: tuple[str, ...], strategies: tuple[str, ...], measures: tuple[str, ...]
 ) -> tuple[Plan, list[str]]:
-    from ksim.model.loader import read
+    from ksim.model.loader import load
     from ksim.study.compare import COMPARED
     from ksim.study.measures import check_name
     from ksim.study.sweep.assumed import assumed_plan
@@ -83,7 +83,7 @@ def _assumed(
     for measure in measures:
         check_name(measure)
     how: How = How(strategies=strategies or COMPARED, measures=measures or DEFAULT_MEASURES)
-    return assumed_plan(read(name), overrides, how)
+    return assumed_plan(load(name, overrides), how)
 
 
 def _finish(plan: Plan, directory: Path, shard: str, state: State, left_out: list[str], as_json: bool) -> None:

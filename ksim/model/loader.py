@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,15 @@ from ksim.source import Param
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A scenario with the Param behind each value that no file and no option changed, by dotted key."""
+    """A scenario with the Param behind each value that no file and no option changed, by dotted key.
+
+    ``text`` and ``settings`` are what it was made from; None for what no file and no base is behind.
+    """
 
     scenario: Scenario
     params: Mapping[str, Param]
+    text: Text | None = None
+    settings: tuple[str, ...] = ()
 
     def assumed(self) -> dict[str, Param]:
         """The values in force that rest on an assumption."""
@@ -64,9 +69,11 @@ class Text:
                 merge(options, override(text))
             merge(options, {key: value for key, value in keys.items() if value is not None})
             above = [Layer("--set", flat_sysctl(options))] if options else []
-            return _resolve(self.stem, [*self.layers, *above], shipped()[self.base] if self.base else None)
+            found = _resolve(self.stem, [*self.layers, *above], shipped()[self.base] if self.base else None)
         except ScenarioError as error:
             raise ScenarioError(readable(str(error))) from None
+        more = (f"{key}={value}" for key, value in keys.items() if value is not None)
+        return replace(found, text=self, settings=(*overrides, *more))
 
 
 def read(name: str) -> Text:

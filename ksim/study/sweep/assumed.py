@@ -3,42 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+from ksim.chance.distributions import Constant
 from ksim.chance.grammar import parse_law
 from ksim.errors import KsimError, ScenarioError, UnitError
 from ksim.model.loader import Loaded, Text
 from ksim.source import Param
 from ksim.study.sweep.designs import Design
-from ksim.study.sweep.factors import Levels, law_with_mean
+from ksim.study.sweep.factors import Levels, Range, law_with_mean, range_of
 from ksim.study.sweep.plan import Host, How, Plan
 
 
-def assumed_plan(text: Text, settings: tuple[str, ...], how: How) -> tuple[Plan, list[str]]:
+def assumed_plan(loaded: Loaded, how: How) -> tuple[Plan, list[str]]:
     """The plan, and the keys that are left out since they have no range. Raises ScenarioError where nothing is left."""
-    loaded = text.load(settings)
-    return plan_over(text, settings, how, loaded.assumed(), f"{loaded.scenario.name}-assumed")
+    return plan_over(loaded, how, loaded.assumed(), f"{loaded.scenario.name}-assumed")
 
 
-def plan_over(
-    text: Text, settings: tuple[str, ...], how: How, params: Mapping[str, Param], name: str
-) -> tuple[Plan, list[str]]:
+def plan_over(loaded: Loaded, how: How, params: Mapping[str, Param], name: str) -> tuple[Plan, list[str]]:
     """The same over any parameters of a scenario."""
-    loaded = text.load(settings)
-    factors, left_out = [], []
-    for key, param in sorted(params.items()):
-        levels = ends_of(loaded, text, settings, key, param)
-        if levels is None:
-            left_out.append(key)
-        else:
-            factors.append(levels)
+    ends = {key: ends_of(loaded, key, param) for key, param in sorted(params.items())}
+    factors = tuple(levels for levels in ends.values() if levels is not None)
     if not factors:
         raise ScenarioError(f"{name}: none of these values has a range that could be swept")
-    host = Host("host", text, settings, tuple(factors))
-    return Plan(name, (host,), Design("one-at-a-time"), how), left_out
+    host = Host("host", _text(loaded), loaded.settings, factors)
+    return Plan(name, (host,), Design("one-at-a-time"), how), [key for key, levels in ends.items() if levels is None]
 
 
-def ends_of(loaded: Loaded, text: Text, settings: tuple[str, ...], key: str, param: Param) -> Levels | None:
+def plan_at_random(
+    loaded: Loaded, how: How, params: Mapping[str, Param], name: str, points: int, seed: int = 0
+) -> tuple[Plan, list[str]]:
+    """All of those that are numbers, moved through their ranges together: a Latin hypercube; and the keys left out.
+
+    A range over more than a factor of ten is evenly spread in the logarithm.
+    """
+    found: dict[str, Range | None] = {}
+    for key, param in sorted(params.items()):
+        found[key] = _range(key, param) if ends_of(loaded, key, param) is not None else None
+    ranges = tuple(one for one in found.values() if one is not None)
+    host = Host("host", _text(loaded), loaded.settings, ranges)
+    plan = Plan(name, (host,), Design("latin-hypercube", points, seed), how)
+    return plan, [key for key, one in found.items() if one is None]
+
+
+def _range(key: str, param: Param) -> Range | None:
+    shape = ""
+    if isinstance(param.value, Mapping | bool):
+        return None
+    low, high = (param.low, param.high) if isinstance(param.value, str) else (float(param.low), float(param.high))
+    if isinstance(param.value, int):
+        low, high = int(low), int(high)
+    elif isinstance(param.value, str):
+        with suppress(UnitError):
+            shape = "" if isinstance(parse_law(param.value), Constant) else param.value
+    try:
+        even = range_of(key, low, high, False, 2, shape)
+        return replace(even, is_log=even.low > 0.0 and even.high > 10.0 * even.low)
+    except KsimError:
+        return None  # ends in two units, or words
+
+
+def _text(loaded: Loaded) -> Text:
+    if loaded.text is None:
+        raise ScenarioError(f"{loaded.scenario.name}: no file and no base is behind it")
+    return loaded.text
+
+
+def ends_of(loaded: Loaded, key: str, param: Param) -> Levels | None:
     """A parameter at both ends of its range; None where it has none, or where neither of them can be loaded."""
     found: dict[str, Any] = {}
     for end in (param.low, param.high):
@@ -46,7 +79,7 @@ def ends_of(loaded: Loaded, text: Text, settings: tuple[str, ...], key: str, par
         if value is None:
             continue
         try:
-            other = text.load((*settings, Levels(key, (end,), (value,)).setting(0)))
+            other = _text(loaded).load((*loaded.settings, Levels(key, (end,), (value,)).setting(0)))
         except KsimError:
             continue  # an end that this host cannot have
         if other.scenario != loaded.scenario:

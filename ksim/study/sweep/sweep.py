@@ -14,6 +14,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from ksim.errors import KsimError
+from ksim.study.compare import Row
+from ksim.study.pool import Progress
 from ksim.study.results import versions
 from ksim.study.sweep.cells import Cell, Failed, rows_of
 from ksim.study.sweep.executors import executor_of, shard, work
@@ -85,6 +88,28 @@ def sweep(
             with opened(path, to_write=True) as store:
                 _run(plan, store, missing, where, state, report)
     return state
+
+
+def rows_of_plan(plan: Plan, workers: int | None = 1, progress: Progress | None = None) -> list[Row]:
+    """All rows of a plan, parameters first, in the order of the design; nothing is stored.
+
+    Raises KsimError for a point that cannot be computed.
+    """
+    done: dict[int, Cell] = {}
+    executor = executor_of("local", workers, len(plan.points))
+    was_ended = False
+    try:
+        for found in work(executor, map(plan.task, range(len(plan.points)))):
+            for cell in found.cells:
+                if isinstance(cell, Failed):
+                    raise KsimError(f"{plan.name}: {plan.named(cell.place)}: {cell.reason}")
+                done[cell.place] = cell
+            if progress is not None:
+                progress(len(done), len(plan.points))
+        was_ended = True
+    finally:
+        executor.close(at_once=not was_ended)
+    return [plan.parameters(place) | row for place, cell in sorted(done.items()) for row in rows_of(cell)]
 
 
 def store_name(shard: str) -> str:

@@ -145,8 +145,8 @@ def _one_at_a_time(plan: Plan, host: Host, rows: Sequence[Row], measure: str) ->
         own.pop("", None)
         if own:
             moves.append(_move(factor.key, base, own, best, measure))
-    moves.sort(key=lambda move: -move.span)
-    still = [move.key for move in moves if move.span <= FLAT * abs(base[best])]
+    moves.sort(key=lambda move: (not move.turned, -move.span, -move.widest))
+    still = [move.key for move in moves if move.widest <= FLAT * abs(base[best])]
     says = [f"Nothing comes of {', '.join(still)}."] if still else []
     if len(base) > 1:
         says.append(_conclusion(best, [move for move in moves if move.turned]))
@@ -160,11 +160,15 @@ def _one_at_a_time(plan: Plan, host: Host, rows: Sequence[Row], measure: str) ->
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What one factor does: ends of the measure of the best alternative, its least lead, and who wins elsewhere."""
+    """What one factor does: ends of the measure of the best alternative, its least lead, and who wins elsewhere.
+
+    ``widest``: by how much it moves the measure of any alternative.
+    """
 
     key: str
     low: float
     high: float
+    widest: float
     lead: float
     turned: Mapping[str, str]
 
@@ -181,17 +185,16 @@ class Move:
 
 
 def _move(key: str, base: Mapping[str, float], own: Mapping[str, Mapping[str, float]], best: str, measure: str) -> Move:
-    values = [base[best], *(line[best] for line in own.values() if best in line)]
+    lines = [base, *own.values()]
+    values = [line[best] for line in lines if best in line]
     sign = -1.0 if measure in HIGHER_IS_BETTER else 1.0
     leads = [
-        sign * (rival - line[best])
-        for line in [base, *own.values()]
-        for name, rival in line.items()
-        if name != best and best in line
+        sign * (rival - line[best]) for line in lines for name, rival in line.items() if name != best and best in line
     ]
+    spans = [max(found) - min(found) for name in base if (found := [line[name] for line in lines if name in line])]
     winners = {value: _best(line, measure) for value, line in own.items()}
     turned = {value: name for value, name in winners.items() if name != best}
-    return Move(key, min(values), max(values), min(leads, default=0.0), turned)
+    return Move(key, min(values), max(values), max(spans), min(leads, default=0.0), turned)
 
 
 def _of_point(plan: Plan, rows: Sequence[Row], point: Point, measure: str) -> dict[str, float]:
