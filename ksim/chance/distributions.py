@@ -12,6 +12,7 @@ from __future__ import annotations
 import bisect
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -265,6 +266,7 @@ def quantile_of(law: Law, u: float) -> float:
     return float(law.quantile(np.array([u]))[0])
 
 
+@lru_cache(4096)
 def lognormal_exceeds(limit: float, median: float, sigma: float) -> float:
     """P(a lognormal quantity of this median, in any unit, is larger than ``limit``); sigma 0: it is the median."""
     if sigma == 0.0 or limit <= 0.0:

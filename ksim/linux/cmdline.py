@@ -6,13 +6,15 @@ Follows lib/cmdline.c (next_arg, memparse) and lib/kstrtox.c (simple_strtoull) o
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _MAX = (1 << 64) - 1
 _NUMBER = re.compile(r"0[xX]([0-9a-fA-F]+)|0([0-7]*)|([1-9][0-9]*)")
 _SHIFT = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 
 
-def boot_parameters(cmdline: str) -> list[tuple[str, str | None]]:
+@lru_cache(1024)
+def boot_parameters(cmdline: str) -> tuple[tuple[str, str | None], ...]:
     """The words of a command line as (name, value); value None where there is no ``=``.
 
     As next_arg(): double quotes keep blanks together and cannot be escaped; quotes around a value or a whole
@@ -24,7 +26,7 @@ def boot_parameters(cmdline: str) -> list[tuple[str, str | None]]:
         while at < end and cmdline[at].isspace():
             at += 1
         if at == end:
-            return words
+            return tuple(words)
         quoted = in_quote = cmdline[at] == '"'
         at += quoted
         start = at
@@ -37,7 +39,7 @@ def boot_parameters(cmdline: str) -> list[tuple[str, str | None]]:
         equals = word.find("=")
         if equals <= 0:  # as in the kernel, a leading '=' separates nothing
             if word == "--":
-                return words
+                return tuple(words)
             words.append((word, None))
             continue
         value = word[equals + 1 :]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ksim.report.phases import in_order
@@ -112,6 +112,25 @@ def lines(
     if len(panels) == 1:
         return chart.properties(title=title)
     return chart.facet(column=alt.Column("panel:N", sort=panels, title=None)).properties(title=title)
+
+
+def bars(values: Sequence[Mapping[str, Any]], title: str, axis: str) -> Any:
+    """An Altair chart: bars from ``low`` to ``high`` by ``name``, coloured by ``kind``, one panel per ``panel``."""
+    import altair as alt
+
+    charts = []
+    for panel in dict.fromkeys(value["panel"] for value in values):
+        own = [dict(value) for value in values if value["panel"] == panel]
+        bar = alt.Chart(alt.InlineData(values=own)).mark_bar(height=11)
+        charts.append(
+            bar.encode(
+                x=alt.X("low:Q", title=axis),
+                x2="high:Q",
+                y=alt.Y("name:N", sort=[value["name"] for value in own], title=None, axis=alt.Axis(labelLimit=320)),
+                color=alt.Color("kind:N", legend=alt.Legend(title=None, orient="bottom")),
+            ).properties(title=panel, width=520, height=alt.Step(18))
+        )
+    return alt.vconcat(*charts).properties(title=title)
 
 
 def _leading_number(text: str) -> float:

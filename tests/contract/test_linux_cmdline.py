@@ -49,4 +49,4 @@ def test_memparse(text, value, used):
     ],
 )
 def test_boot_parameters(line, words):
-    assert boot_parameters(line) == words
+    assert list(boot_parameters(line)) == words

@@ -60,6 +60,8 @@ def _range(key: str, param: Param) -> Range | None:
             shape = "" if isinstance(parse_law(param.value), Constant) else param.value
     try:
         even = range_of(key, low, high, False, 2, shape)
+        if isinstance(param.value, str) and not even.unit:
+            return None  # a release is no number
         return replace(even, is_log=even.low > 0.0 and even.high > 10.0 * even.low)
     except KsimError:
         return None  # ends in two units, or words
