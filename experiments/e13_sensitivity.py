@@ -138,8 +138,8 @@ EXPERIMENT = Experiment(
     scenarios=("rack-server", "vm", "large-memory"),
     expectation=(
         "the firmware's time decides on bare metal, and the chance that the kexec succeeds, which nobody has "
-        "published; in a virtual machine nothing is saved whatever the parameters; kdump's own parameters do not matter to "
-        "the comparison of kexec_reboot with full_reboot."
+        "published; in a virtual machine nothing is saved whatever the parameters; kdump's own parameters do not "
+        "matter to the comparison of kexec_reboot with full_reboot."
     ),
     points=(Point({"parameter": "", "value": "", "basis": ""}, (), observes=sweeps),),
     engine="exact",

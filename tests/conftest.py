@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -35,6 +36,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def golden_update(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--golden-update"))
+
+
+class Done(NamedTuple):
+    """What a command line came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def ksim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Runs a command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> Done:
+        from ksim import cli
+
+        monkeypatch.setattr(sys, "argv", ["ksim", *words])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        told = capsys.readouterr()
+        return Done(caught.value.code, told.out, told.err)  # type: ignore[arg-type]
+
+    return call
 
 
 # ---------------------------------------------------------------- one budget of false alarms for the whole session

@@ -19,7 +19,7 @@ import click
 from ksim import __version__
 from ksim.cli.escalate import escalate
 from ksim.cli.progress import Progress
-from ksim.cli.sweep import merge, results, sweep
+from ksim.cli.sweep import best, merge, results, sweep
 from ksim.cli.trace import trace
 from ksim.cli.words import command_line, file_name, precision_of, settings_of
 from ksim.errors import KsimError
@@ -196,6 +196,7 @@ def graph(
 cli.add_command(escalate)
 cli.add_command(trace)
 cli.add_command(sweep)
+cli.add_command(best)
 cli.add_command(results)
 cli.add_command(merge)
 

@@ -1,4 +1,4 @@
-"""``ksim sweep``, ``ksim results`` and ``ksim merge``: studies over many points, and what is kept of them."""
+"""``ksim sweep``, ``best``, ``results`` and ``merge``: studies over many points, and what is kept of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ksim.cli.progress import SweepProgress
+from ksim.cli.progress import Progress, SweepProgress
 from ksim.cli.words import command_line, file_name
 
 if TYPE_CHECKING:
@@ -78,10 +78,11 @@ def _assumed(
     from ksim.study.compare import COMPARED
     from ksim.study.measures import check_name
     from ksim.study.sweep.assumed import assumed_plan
-    from ksim.study.sweep.plan import DEFAULT_MEASURES, How
+    from ksim.study.sweep.plan import DEFAULT_MEASURES, How, check_strategies
 
     for measure in measures:
         check_name(measure)
+    check_strategies(strategies)
     how: How = How(strategies=strategies or COMPARED, measures=measures or DEFAULT_MEASURES)
     return assumed_plan(load(name, overrides), how)
 
@@ -168,6 +169,55 @@ def results(
         show_pivot(Printer(), rows, columns, pivot)
     elif csv_path is None and parquet_path is None:
         show_rows(Printer(), rows, columns)
+
+
+@click.command(epilog=STUDY_HELP)
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option("--measure", required=True, metavar="NAME", help="What decides, a mean such as downtime_min_per_year.")
+@click.option("--indifference", required=True, metavar="DIFFERENCE", help="What does not matter, as '0.1 min/y'.")
+@click.option("--probability", default=0.95, show_default=True, help="Of a correct selection.")
+@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override any scenario key; repeat.")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Threads; the result is the same for any number.")
+@click.option("--budget", metavar="TIME", help="Stop after this time ('10 min'); exit code 3 if none is the best yet.")
+@click.option("--json", "as_json", is_flag=True, help="Print the selection as JSON.")
+def best(
+    study: Path,
+    measure: str,
+    indifference: str,
+    probability: float,
+    overrides: tuple[str, ...],
+    workers: int | None,
+    budget: str | None,
+    as_json: bool,
+) -> None:
+    """Select the best of all configurations of a study: every point with every strategy or variant.
+
+    Exact where that is possible, else by a procedure that is right with the stated probability if the best is better
+    than every other by more than what does not matter.
+    """
+    from dataclasses import asdict
+    from time import monotonic
+
+    from ksim.report.selection import show_selection
+    from ksim.report.text import Printer
+    from ksim.study.results import json_text
+    from ksim.study.sweep.best import best_of
+    from ksim.study.sweep.study_file import plan_of
+    from ksim.units import duration_s
+
+    plan = plan_of(study, overrides)
+    end = monotonic() + duration_s(budget) if budget else float("inf")
+    with Progress() as progress:
+        found = best_of(
+            plan, measure, indifference, probability=probability, go_on=lambda: monotonic() < end,
+            workers=workers, progress=progress,
+        )  # fmt: skip
+    if as_json:
+        click.echo(json_text({"schema_version": 1, "measure": measure, "probability": probability, **asdict(found)}))
+    else:
+        show_selection(Printer(), found, measure, indifference, probability)
+    if found.winner is None:
+        raise SystemExit(3)
 
 
 def _condition(text: str) -> tuple[str, str]:

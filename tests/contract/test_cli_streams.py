@@ -16,11 +16,10 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from ksim import cli
 from ksim.study import results
 
 TOP = Path(__file__).parents[2]
@@ -38,27 +37,6 @@ clocks = { fail = { after = "exponential(mean=10 d)", to = "down", cause = "oops
 service = "down"
 branches = [{ to = "up", dwell = "exponential(mean=1 h)" }]
 """
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def ksim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
-    """Runs a command line in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["ksim", *words])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        told = capsys.readouterr()
-        return Done(caught.value.code, told.out, told.err)  # type: ignore[arg-type]
-
-    return call
 
 
 def start(*words: str, cwd: Path, module: bool = True, env: dict[str, str] | None = None, **options: Any):

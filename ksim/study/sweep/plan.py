@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ksim.errors import ScenarioError
+from ksim.errors import ScenarioError, nearest
+from ksim.model.compose import recovery_strategies
 from ksim.model.layers import short
 from ksim.model.loader import Loaded, Text
 from ksim.model.scenario import MODEL_VERSION
@@ -159,3 +160,13 @@ class Plan:
 def alternatives(how: How) -> tuple[str, ...]:
     """What is compared at each point, by name; empty: nothing is."""
     return tuple(how.variants) or how.strategies
+
+
+def check_strategies(names: Sequence[str]) -> None:
+    """Raises ScenarioError for a strategy that there is not, or that is named twice."""
+    known = recovery_strategies()
+    for name in names:
+        if name not in known:
+            raise ScenarioError(f"unknown strategy '{name}'{nearest(name, known)} (known: {', '.join(known)})")
+        if list(names).count(name) > 1:
+            raise ScenarioError(f"strategy '{name}' is named twice")

@@ -18,8 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, ValidationError
 
-from ksim.errors import KsimError, ScenarioError, nearest
-from ksim.model.compose import recovery_strategies
+from ksim.errors import KsimError, ScenarioError
 from ksim.model.fields import Label, Name, Table, Whole
 from ksim.model.layers import Key, Layer, read_toml, readable, reason_of, short
 from ksim.model.loader import read
@@ -29,7 +28,7 @@ from ksim.study.measures import check_name
 from ksim.study.sequential import Target
 from ksim.study.sweep.designs import SAMPLED, Design, Kind, Point, check_salib
 from ksim.study.sweep.factors import Factor, Levels, Range, levels_of, range_of, settings, shown
-from ksim.study.sweep.plan import DEFAULT_MEASURES, Host, How, Plan
+from ksim.study.sweep.plan import DEFAULT_MEASURES, Host, How, Plan, check_strategies
 from ksim.units import duration_s
 
 RUN_KEYS = ("seed", "horizon", "replications", "confidence")
@@ -137,12 +136,7 @@ class _Reader:
             self._fail(("hosts",), "give either scenario = ... or tables [[hosts]]")
         if how.strategies and how.variants:
             self._fail(("variants",), "strategies and variants: compare either the one or the other")
-        known = recovery_strategies()
-        for name in how.strategies:
-            if name not in known:
-                self._fail(("strategies",), f"unknown strategy '{name}'{nearest(name, known)}")
-            if how.strategies.count(name) > 1:
-                self._fail(("strategies",), f"'{name}' is named twice")
+        self._try(("strategies",), lambda: check_strategies(how.strategies))
         for name in table.measures:
             self._try(("measures",), lambda name=name: check_name(name))
         for name, text in table.precision.items():
