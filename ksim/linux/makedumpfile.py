@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypedDict, cast
+from typing import TypedDict, cast
 
 from ksim.errors import LinuxError, ScenarioError, nearest
 from ksim.linux.core_collector import LEVEL_MAX, Collector, CompressorName
@@ -129,9 +129,6 @@ class Speeds(TypedDict, total=False):
     read_doubles_at_bytes: float | None
 
 
-Bound = Literal["scan", "compression", "target"]
-
-
 @dataclass(frozen=True, slots=True)
 class DumpPlan:
     """The dump of one crash: bytes read and written, seconds of scanning, and of copying: the slower of reading with
@@ -150,13 +147,6 @@ class DumpPlan:
     @property
     def total_s(self) -> float:
         return self.scan_s + self.copy_s
-
-    @property
-    def bound(self) -> Bound:
-        """What most of the time goes into."""
-        if self.scan_s > self.copy_s:
-            return "scan"
-        return "compression" if self.compress_s >= self.write_s else "target"
 
 
 def default_rates() -> dict[str, CompressorSpeed]:

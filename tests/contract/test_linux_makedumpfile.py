@@ -201,22 +201,6 @@ def test_smaller_struct_pages_leave_less_that_compresses_well():
     assert old.output_bytes - new.output_bytes == pytest.approx(moved * (1 / 3 - 1 / 9))
 
 
-@pytest.mark.parametrize(
-    ("text", "write", "scan", "bound"),
-    [
-        ("makedumpfile -l -d 31", 1e9, 1e4, "scan"),
-        ("makedumpfile -c -d 31", 1e9, 1.0, "compression"),
-        ("makedumpfile -l -d 31", 1e7, 1.0, "target"),
-    ],
-)
-def test_what_a_dump_waits_for(text, write, scan, bound):
-    plan = plan_dump(parse_core_collector(text), TIB, BUSY, write_bytes_per_s=write, scan_s_per_tib=scan)
-    assert plan.bound == bound
-    assert max(plan.scan_s, plan.compress_s, plan.write_s) == {
-        "scan": plan.scan_s, "compression": plan.compress_s, "target": plan.write_s
-    }[bound]  # fmt: skip
-
-
 @pytest.mark.parametrize("key", ["struct_page_bytes", "read_scan", "read_doubles_at_bytes"])
 @pytest.mark.parametrize("wrong", [0, -1.0, float("nan")])
 def test_impossible_speeds(key, wrong):
