@@ -32,7 +32,8 @@ class Collector:
 
     ``more_levels`` are tried in turn after ENOSPC (``-d 11,31``) or at ``limit_bytes`` (``-L``). ``flattened``: a
     stream for ssh and raw targets (``-F``). ``elf``: ``-E``. ``drops_unused``: ``-e`` leaves out the struct pages
-    of pages that are left out. ``program`` is makedumpfile or a plain copy (cp, ...).
+    of pages that are left out. ``non_mmap``: memory is read by read() of /proc/vmcore, as on kernels before 3.11.
+    ``program`` is makedumpfile or a plain copy (cp, ...).
     """
 
     compressor: CompressorName
@@ -43,6 +44,7 @@ class Collector:
     flattened: bool = False
     elf: bool = False
     drops_unused: bool = False
+    non_mmap: bool = False
     program: str = "makedumpfile"
 
     @property
@@ -52,13 +54,13 @@ class Collector:
 
 _COMPRESS_FLAGS: Mapping[str, CompressorName] = {"-c": "zlib", "-l": "lzo", "-p": "snappy", "-z": "zstd"}
 _PLAIN_COPIES = ("cat", "cp", "dd", "scp")
-_SWITCHES = {"-F": "flattened", "-E": "elf", "-e": "drops_unused"}
+_SWITCHES = {"-F": "flattened", "-E": "elf", "-e": "drops_unused", "--non-mmap": "non_mmap"}
 _ONLY_TALK = ("-D", "--show-stats")
 _VALUES = ("-d", "-L", "--message-level", "--num-threads", "--work-dir")
 _MODELLED = (*_COMPRESS_FLAGS, *_SWITCHES, *_ONLY_TALK, *_VALUES)
 _NOT_MODELLED = (
     *(f"-{letter}" for letter in "bfghiRvXx"), "--check-params", "--config", "--cyclic-buffer", "--diskset",
-    "--dry-run", "--dump-dmesg", "--eppic", "--extension", "--help", "--mem-usage", "--non-mmap", "--partial-dmesg",
+    "--dry-run", "--dump-dmesg", "--eppic", "--extension", "--help", "--mem-usage", "--partial-dmesg",
     "--reassemble", "--split", "--splitblock-size", "--vtop", "--xen-syms", "--xen-vmcoreinfo", "--xen_phys_start",
 )  # fmt: skip
 _LONG = tuple(name for name in (*_MODELLED, *_NOT_MODELLED) if name.startswith("--"))

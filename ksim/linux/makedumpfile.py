@@ -3,30 +3,31 @@
     T = scan + input / min(compression, write rate x ratio)
 
 The scan looks at every ``struct page`` and grows with memory; ``input`` is what the dump level leaves in.
-Reading and compressing run in threads, one writer follows. Bytes, seconds, bytes per second; ratios are input
-per output.
+Reading and compressing run in threads, one writer follows. /proc/vmcore is read by mmap(), or page by page by read()
+(``--non-mmap``, and kernels before 3.11): that makes the scan ``read_scan`` times as long, and on machines whose
+memory is no longer small against ``read_doubles_at`` it slows down all reading. Bytes, seconds, bytes per second;
+ratios are input per output.
 
 Follows makedumpfile.c (create_2nd_bitmap, write_kdump_pages_parallel_cyclic, exclude_unused_struct pages with
-``-e``) and makedumpfile(8) 1.7. Not modelled: shortage of memory in the capture kernel, cycles, reading of zero
-pages that are then left out.
+``-e``) and makedumpfile(8) 1.7. Not modelled: shortage of memory in the capture kernel, the second scan that cycles
+take, reading of zero pages that are then left out.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import cast
+from dataclasses import dataclass
+from typing import TypedDict, cast
 
 from ksim.errors import LinuxError, ScenarioError, nearest
 from ksim.linux.core_collector import LEVEL_MAX, Collector, CompressorName
 from ksim.source import Param, Source, assumed
-from ksim.units import duration_s, throughput_bytes_per_s
+from ksim.units import duration_s, size_bytes, throughput_bytes_per_s
 
 PAGE_CLASSES = ("zero", "cache", "private_cache", "user", "free", "kernel")
 
 _PAGE_BYTES = 4096
-_STRUCT_PAGE_BYTES = 64
 _TIB = 1 << 40
 
 # Dump level bit -> page classes that are left out. Bit 4 takes all cache, so it implies bit 2.
@@ -90,6 +91,20 @@ THREADS_MAX = Param(32, "1", "16", "32", Source("kdump-utils pull requests 14 an
 PLATEAU = Param(
     "6.7 GB/s", "B/s", "2 GB/s", "10 GB/s", Source(_JAIN, "550 s at 33 to 41 threads"), "all threads together"
 )
+STRUCT_PAGE = Param(
+    "64 B", "B", "56 B", "64 B", Source("Linux include/linux/mm_types.h", "56 B in the kernels of SGI in 2015"),
+    "size of a struct page, of which each 4 KiB of RAM has one",
+)  # fmt: skip
+READ_SCAN = Param(
+    1.51, "1", "1", "2.6",
+    Source("Hatayama, makedumpfile commit 080bfab (2013)", "32 GB: 0.751 s by read(), 0.497 s by mmap(); 2.6 before"),
+    "with --non-mmap a scan takes so many times as long as by mmap()",
+)  # fmt: skip
+READ_DOUBLES_AT = Param(
+    "none", "B", "4 TiB", "none",
+    Source(_WICKMAN, "time per TB doubles from 1 to 10 TB by read(), and does not grow by mmap()"),
+    "with --non-mmap: RAM at which reading a page takes twice as long as on a small machine; none: it never does",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +117,32 @@ class CompressorSpeed:
     struct_pages_ratio: float
 
 
+class Speeds(TypedDict, total=False):
+    """The optional arguments of plan_dump."""
+
+    scan_s_per_tib: float
+    rates: Mapping[str, CompressorSpeed] | None
+    threads_max: int
+    plateau_bytes_per_s: float
+    struct_page_bytes: int
+    read_scan: float
+    read_doubles_at_bytes: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class DumpPlan:
-    """The dump of one crash: bytes read and written, seconds of scanning and of copying."""
+    """The dump of one crash: bytes read and written, seconds of scanning, and of copying: the slower of reading with
+    compression, and writing."""
 
     input_bytes: float
     output_bytes: float
     scan_s: float
-    copy_s: float
+    compress_s: float
+    write_s: float
+
+    @property
+    def copy_s(self) -> float:
+        return max(self.compress_s, self.write_s)
 
     @property
     def total_s(self) -> float:
@@ -146,13 +179,16 @@ def plan_dump(
     rates: Mapping[str, CompressorSpeed] | None = None,
     threads_max: int = cast(int, THREADS_MAX.value),
     plateau_bytes_per_s: float = throughput_bytes_per_s(PLATEAU.value),
+    struct_page_bytes: int = size_bytes(STRUCT_PAGE.value),
+    read_scan: float = cast(float, READ_SCAN.value),
+    read_doubles_at_bytes: float | None = None,
 ) -> DumpPlan:
     """Size and duration of one dump.
 
     ``pages`` are shares of RAM by PAGE_CLASSES, in sum 1; a class that is not named has no pages. ``rates``
-    are default_rates() if not given. 64 bytes of ``struct page`` per 4 KiB of RAM are part of the kernel
-    class and compress at their own ratio. ``write_bytes_per_s`` is what the target takes; it counts
-    compressed bytes.
+    are default_rates() if not given. A ``struct page`` per 4 KiB of RAM is part of the kernel class and compresses
+    at its own ratio. ``write_bytes_per_s`` is what the target takes; it counts compressed bytes.
+    ``read_scan`` and ``read_doubles_at_bytes`` count with ``--non-mmap`` only.
 
     Raises ScenarioError for shares or rates that cannot be.
     """
@@ -166,6 +202,9 @@ def plan_dump(
         "ratio": speed.ratio,
         "ratio of struct pages": speed.struct_pages_ratio,
         "number of threads": threads_max,
+        "size of a struct page": struct_page_bytes,
+        "scan by read()": read_scan,
+        "memory at which read() takes twice as long": 1.0 if read_doubles_at_bytes is None else read_doubles_at_bytes,
     }
     for what, value in positive.items():
         if not (math.isfinite(value) and value > 0):
@@ -175,64 +214,19 @@ def plan_dump(
 
     left_out = excluded(collector.level)
     input_bytes = ram_bytes * math.fsum(share for name, share in pages.items() if name not in left_out)
-    struct_pages = min(ram_bytes * _STRUCT_PAGE_BYTES / _PAGE_BYTES, ram_bytes * pages.get("kernel", 0.0))
+    struct_pages = min(ram_bytes * struct_page_bytes / _PAGE_BYTES, ram_bytes * pages.get("kernel", 0.0))
     if collector.drops_unused:  # those of pages that are left out go, too
         unused = struct_pages * (1.0 - input_bytes / ram_bytes)
         struct_pages, input_bytes = struct_pages - unused, input_bytes - unused
     output_bytes = struct_pages / speed.struct_pages_ratio + (input_bytes - struct_pages) / speed.ratio
     threads = min(max(1, collector.threads), threads_max)
+    scan_s, thread_bytes_per_s = scan_s_per_tib * ram_bytes / _TIB, speed.bytes_per_s
+    if collector.non_mmap:
+        slower = 1.0 + (0.0 if read_doubles_at_bytes is None else ram_bytes / read_doubles_at_bytes)
+        scan_s, thread_bytes_per_s = scan_s * read_scan * slower, thread_bytes_per_s / slower
     # One thread is never held back by the plateau, which is a property of many threads and one writer.
-    compress_s = input_bytes / max(speed.bytes_per_s, min(threads * speed.bytes_per_s, plateau_bytes_per_s))
-    write_s = output_bytes / write_bytes_per_s
-    return DumpPlan(input_bytes, output_bytes, scan_s_per_tib * ram_bytes / _TIB, max(compress_s, write_s))
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One run of makedumpfile at one level: ``seconds``, bytes written, and whether the dump is whole.
-
-    A dump that does not fit fills the target and ends with exit code 1. Where another level is listed the file is
-    deleted for it; the last one leaves ``vmcore-incomplete`` and a full disk behind.
-    """
-
-    level: int
-    seconds: float
-    bytes_written: float
-    complete: bool
-
-
-def attempts(
-    collector: Collector,
-    ram_bytes: float,
-    pages: Mapping[str, float],
-    *,
-    write_bytes_per_s: float,
-    space_bytes: float | None = None,
-    scan_s_per_tib: float = duration_s(SCAN.value),
-) -> tuple[Attempt, ...]:
-    """The levels of a collector tried in turn on a target with ``space_bytes`` free (None: enough), up to the first
-    whole dump. The last attempt is incomplete where none fits. A flattened stream is tried once: what went down the
-    pipe cannot be taken back, and the reader is gone (makedumpfile.c, create_dumpfile, delete_dumpfile).
-
-    Raises as plan_dump does, and ScenarioError for space below 0.
-    """
-    limits = [limit for limit in (space_bytes, collector.limit_bytes) if limit is not None]
-    room = min(limits, default=math.inf)
-    if not room >= 0:
-        raise ScenarioError(f"attempts: space is {room!r} bytes, expected 0 or more")
-    found: list[Attempt] = []
-    for level in collector.levels[:1] if collector.flattened else collector.levels:
-        plan = plan_dump(
-            replace(collector, level=level),
-            ram_bytes,
-            pages,
-            write_bytes_per_s=write_bytes_per_s,
-            scan_s_per_tib=scan_s_per_tib,
-        )
-        if plan.output_bytes <= room:
-            return (*found, Attempt(level, plan.total_s, plan.output_bytes, True))
-        found.append(Attempt(level, plan.scan_s + plan.copy_s * room / plan.output_bytes, room, False))
-    return tuple(found)
+    compress_s = input_bytes / max(thread_bytes_per_s, min(threads * thread_bytes_per_s, plateau_bytes_per_s))
+    return DumpPlan(input_bytes, output_bytes, scan_s, compress_s, output_bytes / write_bytes_per_s)
 
 
 def _check_shares(pages: Mapping[str, float]) -> None:

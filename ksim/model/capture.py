@@ -1,7 +1,7 @@
 """The capture kernel at work, as nodes: from the jump to the final action of kdump.conf, with all that can fail.
 
 What is decided by Linux or kdump stands in ``ksim.linux``: the memory need against the reservation
-(``capture_memory``), threads, levels and space of the dump (``core_collector``, ``makedumpfile``), the actions
+(``capture_memory``), threads, levels and space of the dump (``ksim.model.dump``), the actions
 (``kdump_conf``), and what the capture kernel does when it panics itself (``distro``: its own panic=).
 """
 
@@ -11,12 +11,11 @@ import math
 
 from ksim.chance.distributions import Constant, lognormal_exceeds, lognormal_of_mean, quantile_of
 from ksim.linux.capture_memory import need_bytes, outcome
-from ksim.linux.core_collector import Collector, as_kdump_runs_it, parse_core_collector
-from ksim.linux.distro import capture_nr_cpus, capture_panic_s
+from ksim.linux.distro import capture_panic_s
 from ksim.linux.hw_watchdog import left_for_dump_s
-from ksim.linux.kdump_conf import ACTIONS, NETWORK_WAIT_S, default_collector
-from ksim.linux.makedumpfile import Attempt, attempts
+from ksim.linux.kdump_conf import ACTIONS, NETWORK_WAIT_S
 from ksim.linux.panic import after_panic
+from ksim.model.dump import dump_attempts, nr_cpus, over_network
 from ksim.model.lifecycle import Branch, Clock
 from ksim.model.machine import Machine
 from ksim.model.plan import Plan
@@ -207,39 +206,3 @@ def _dumping(plan: Plan, after_dump: str, starving: Starving) -> str:
     for number, attempt in reversed(list(enumerate(full))):
         node = plan.stage(_named(f"dump_full.{number}", starving), Constant(attempt.seconds), node, phase="dump")
     return node
-
-
-def over_network(plan: Machine) -> bool:
-    """Whether the dump target is on another machine."""
-    return plan.scenario.kdump.conf.is_network
-
-
-def nr_cpus(plan: Machine) -> int:
-    """CPUs of the capture kernel."""
-    return min(plan.scenario.host.cpus, capture_nr_cpus(plan.profile, plan.scenario.capture.append))
-
-
-def dump_attempts(plan: Machine, *, local: bool = False) -> tuple[Attempt, ...]:
-    """Size and mean duration of the dump on this host, level by level. ``local``: to the root file system."""
-    scenario = plan.scenario
-    host, settings = scenario.host, scenario.capture
-    network = over_network(plan) and not local
-    return attempts(
-        collector_of(plan),
-        host.memory,
-        scenario.workload.pages.values(),
-        write_bytes_per_s=host.network if network else host.disk_write,
-        space_bytes=host.dump_space,
-        scan_s_per_tib=settings.scan_per_tib,
-    )
-
-
-def collector_of(plan: Machine) -> Collector:
-    """The core_collector as kdump really runs it on this distribution, in so many CPUs, to this target."""
-    conf = plan.scenario.kdump.conf
-    text = conf.values.get("core_collector") or (
-        default_collector(conf.target_kind) if conf.target_kind in ("raw", "ssh") else plan.profile.core_collector
-    )
-    return as_kdump_runs_it(
-        parse_core_collector(text), nr_cpus(plan), conf.target_kind, appends_threads=plan.profile.appends_threads
-    )

@@ -83,6 +83,14 @@ def _bytes_or_none(text: object) -> int | None:
     return None if text == "none" else _zero_or(size_bytes)(text)
 
 
+def _throughput_or_none(text: object) -> float | None:
+    return None if text == "none" else _zero_or(throughput_bytes_per_s)(text)
+
+
+def _show_throughput_or_none(value: float | None) -> str:
+    return "none" if value is None else f"{value!r} B/s"
+
+
 def _law_or_none(text: object) -> Law | None:
     return None if text == "none" else _zero_or(parse_law)(text)
 
@@ -111,6 +119,9 @@ BytesOrNone = Annotated[
 ]
 PerSecond = Annotated[float, *_quantity(_rate, "/y", YEAR_S)]
 BytesPerSecond = Annotated[float, *_quantity(throughput_bytes_per_s, "B/s")]
+BytesPerSecondOrNone = Annotated[
+    float | None, PlainValidator(_throughput_or_none), PlainSerializer(_show_throughput_or_none, return_type=str)
+]
 Probability = Annotated[float, PlainValidator(_probability)]
 Name = Annotated[str, PlainValidator(_name)]
 Label = Annotated[str, PlainValidator(_label)]

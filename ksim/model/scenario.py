@@ -83,6 +83,7 @@ class Scenario(Run):
             leave_out["micro"] = True
         if not self.workload.impact:
             leave_out.setdefault("workload", {"impact"})
+        leave_out.setdefault("capture", self.capture.added_later())
         return self.model_dump(mode="json", exclude=leave_out)
 
     def digest(self) -> str:

@@ -11,10 +11,13 @@ from pydantic import model_validator
 from ksim.errors import LinuxError, nearest
 from ksim.linux.distro import PROFILES
 from ksim.linux.kdump_conf import SWITCHES, KdumpConf, from_items
-from ksim.linux.makedumpfile import SCAN
+from ksim.linux.makedumpfile import PLATEAU, READ_DOUBLES_AT, READ_SCAN, SCAN, STRUCT_PAGE
 from ksim.linux.sysctl import parse_release, settings
 from ksim.model.fields import (
     Bytes,
+    BytesOrNone,
+    BytesPerSecond,
+    BytesPerSecondOrNone,
     LawText,
     Number,
     Probability,
@@ -209,6 +212,14 @@ class Capture(Table):
         "whether the capture kernel feeds a hardware watchdog",
     )  # fmt: skip
     scan_per_tib: Seconds = field_of(SCAN)
+    thread_rate: BytesPerSecondOrNone = param(
+        "none", "B/s", "13 MB/s", "2 GB/s", Source("ksim/linux/makedumpfile.py, COMPRESSORS", "each with its source"),
+        "input that one thread of makedumpfile reads and compresses per second; none: by compressor",
+    )  # fmt: skip
+    plateau: BytesPerSecond = field_of(PLATEAU)
+    struct_page: Bytes = field_of(STRUCT_PAGE)
+    read_scan: Number = field_of(READ_SCAN)
+    read_doubles_at: BytesOrNone = field_of(READ_DOUBLES_AT)
     dump_sigma: Number = param(
         0.8, "1", "0", "1.2", assumed("spread of dump times between crashes of one host"),
         "lognormal sigma of the dump time around the makedumpfile model",
@@ -220,10 +231,27 @@ class Capture(Table):
     )  # fmt: skip
     finish: LawText = param("3 s", "s", "1 s", "10 s", ENGINEERING, "sync, logs, final_action")
 
+    def added_later(self) -> set[str]:
+        """Keys that came after results were published, where they stand at what was then the only way: digests of
+        older results hold. Another default needs another MODEL_VERSION."""
+        keys = ("thread_rate", "plateau", "struct_page", "read_scan", "read_doubles_at")
+        usual = type(self)()
+        return {key for key in keys if getattr(self, key) == getattr(usual, key)}
+
     @model_validator(mode="after")
     def _possible(self) -> Capture:
         if not 0.0 <= self.dump_sigma <= 4.0:
             raise ValueError(f"dump_sigma: expected 0 to 4, got {self.dump_sigma}")
         if len(self.append) > MAX_CMDLINE:
             raise ValueError(f"append: at most {MAX_CMDLINE} characters, got {len(self.append)}")
+        for name in ("thread_rate", "plateau"):
+            rate = getattr(self, name)
+            if rate is not None and rate < 1000.0:
+                raise ValueError(f"{name}: expected at least 1 kB/s, got {rate:g} B/s")
+        if not 1 <= self.struct_page <= 4096:
+            raise ValueError(f"struct_page: expected 1 to 4096 B, got {self.struct_page} B")
+        if not 0.01 <= self.read_scan <= 100.0:
+            raise ValueError(f"read_scan: expected 0.01 to 100, got {self.read_scan}")
+        if self.read_doubles_at is not None and self.read_doubles_at < 2**20:
+            raise ValueError(f"read_doubles_at: expected at least 1 MiB, got {self.read_doubles_at} B")
         return self

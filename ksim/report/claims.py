@@ -162,3 +162,33 @@ def drawn(rows: Sequence[Row], title: str) -> Any:
     rules = alt.Chart(alt.InlineData(values=edges)).mark_rule(strokeDash=[4, 3], color="#555555").encode(x="edge:Q")
     right = alt.layer(rules, points).properties(width=330, height=alt.Step(22))
     return alt.hconcat(left, right, title=title).resolve_scale(color="independent")
+
+
+def compared(rows: Sequence[Row]) -> str:
+    """Claims that only the exact reader was asked for, as Markdown: a table per model and source. What a source says
+    behind "|" is what ksim's parameters rest on."""
+    findings = [found for found in findings_of(rows, member_of) if found.published is not None]
+    tables: dict[str, list[list[str]]] = {}
+    for found in findings:
+        assert found.published is not None
+        citation, _, rests_on = found.published["method"].partition(": ")[2].partition(" | ")
+        within = float(found.published["half_width"] / found.published["estimate"])
+        tables.setdefault(f"{found.model}: {citation}", []).append([
+            found.member or "as in the file", found.quantity, found.unit, f"{found.published['estimate']:.4g}",
+            "" if found.exact is None else f"{found.exact['estimate']:.4g}",
+            "" if found.difference is None else f"{100.0 * found.difference:+.1f} %",
+            f"{'yes' if found.is_reproduced else 'NO'} ({100.0 * within:.3g} %)", rests_on,
+        ])  # fmt: skip
+    head = ["scenario", "quantity", "unit", "published", "ksim", "difference", "within", "parameters"]
+
+    def show_all(printer: Printer) -> None:
+        for title, body in tables.items():
+            printer.table(title, head, body, justify="left")
+
+    return block(show_all)
+
+
+def is_prediction(found: Finding) -> bool:
+    """Whether its source says, behind "|", that no parameter of ksim was fitted to it."""
+    text = "" if found.published is None else str(found.published["method"]).partition(" | ")[2]
+    return text.startswith(("predicted", "ksim's defaults"))

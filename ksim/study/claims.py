@@ -28,8 +28,9 @@ from ksim.model.lifecycle import Lifecycle
 from ksim.model.loader import Loaded
 from ksim.study.compare import Row, Study, row_of
 from ksim.study.estimate import Estimate, normal_quantile
+from ksim.study.member import Member
 from ksim.study.pool import Progress, pieces_of, work_on
-from ksim.study.quantities import Member, exact_value, quantity, sampled_value
+from ksim.study.quantities import exact_value, quantity, sampled_value
 from ksim.study.replicate import CHUNKS_WORTH_A_POOL, collector_paused
 
 COLUMNS = ("model", "scenario", "set", "quantity", "unit", "published", "within", "source")
@@ -159,12 +160,18 @@ def account_of(reader: str, member: Member, workers: int | None, progress: Progr
 
 
 def ask(
-    claims: Sequence[Claim], variants: Mapping[str, Loaded], workers: int | None, progress: Progress | None
+    claims: Sequence[Claim],
+    variants: Mapping[str, Loaded],
+    workers: int | None,
+    progress: Progress | None,
+    walkers: Sequence[str] | None = None,
 ) -> Study:
-    """Rows of all ``claims`` about one member: published, exact, and of each of WALKERS."""
+    """Rows of all ``claims`` about one member: published, exact, and of each of WALKERS (or of those named)."""
     (loaded,) = variants.values()
     member = Member(loaded)
-    accounts = {name: account_of(name, member, workers, progress) for name in readers()}
+    accounts = {
+        name: account_of(name, member, workers, progress) for name in (readers() if walkers is None else walkers)
+    }
     rows: list[Row] = []
     for claim in claims:
         answers: list[Estimate | None] = []

@@ -1,4 +1,4 @@
-"""Quantities by name that models of the literature are asked for: by each reader from the same member of a family.
+"""Quantities by name that published numbers are about: by each reader from the same scenario or member of a family.
 
 A name may carry an argument, ``"reward: customers"``. What is said of "the horizon" is a matter of [0, horizon] from a
 fresh start; everything else is a long-run mean, for which a simulation needs a long horizon. Values are in SI units.
@@ -7,90 +7,23 @@ fresh start; everything else is a long-run mean, for which a simulation needs a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+from ksim.chance.distributions import lognormal_exceeds
 from ksim.errors import NotSolvable, ScenarioError, nearest
 from ksim.evidence.account import Account
 from ksim.exact.enclosed import Enclosed
-from ksim.exact.interval import Interval
 from ksim.exact.outage import OutageLength
-from ksim.exact.solve import OutageMoments, Solution
+from ksim.exact.solve import Solution
 from ksim.exact.yearly import Downtime
-from ksim.model.compose import families, lifecycle
+from ksim.model.compose import families
 from ksim.model.family import FamilySettings
-from ksim.model.lifecycle import Lifecycle, Service
-from ksim.model.loader import Loaded
+from ksim.model.lifecycle import Service
 from ksim.study import estimate
 from ksim.study.estimate import Estimate
+from ksim.study.member import Member
 from ksim.units import MINUTE_S, TIME_UNITS, YEAR_S, duration_s
-
-
-@dataclass
-class Member:
-    """One scenario with its graph, solved when that is asked for."""
-
-    loaded: Loaded
-    _intervals: dict[frozenset[str], Interval] = field(default_factory=dict)
-
-    @property
-    def horizon_s(self) -> float:
-        return self.loaded.scenario.horizon
-
-    @cached_property
-    def life(self) -> Lifecycle:
-        return lifecycle(self.loaded.scenario)
-
-    @cached_property
-    def solution(self) -> Solution:
-        return Solution(self.life)
-
-    @cached_property
-    def outages(self) -> OutageMoments:
-        found = self.solution.outages()
-        if found is None:
-            raise NotSolvable("there are no outages")
-        return found
-
-    def interval(self, until: Collection[str] = ()) -> Interval:
-        key = frozenset(until)
-        if key not in self._intervals:
-            self._intervals[key] = Interval(self.life, key)
-        return self._intervals[key]
-
-    def nodes(self, service: Service) -> dict[str, float]:
-        """The nodes of that service, each with weight 1."""
-        return {node.name: 1.0 for node in self.life.nodes if node.service is service}
-
-    def begin(self, cause: str | None = None) -> set[str]:
-        """The down nodes at which outages begin, all or those of one cause.
-
-        Raises NotSolvable where an entry into such a node does not tell that: it also comes later in an outage, or
-        begins outages of several causes.
-        """
-        enters: dict[str, set[str | None]] = {}
-        for node in self.life.nodes:
-            for way in node.ways:
-                if self.life[way.to].service is Service.DOWN:
-                    enters.setdefault(way.to, set()).add(None if node.service is Service.DOWN else way.cause)
-        if cause is None:
-            found = {name: causes - {None} for name, causes in enters.items() if causes != {None}}
-            unclear = [name for name in found if None in enters[name]]
-        else:
-            found = {name: causes for name, causes in enters.items() if cause in causes}
-            unclear = [name for name, causes in found.items() if len(causes) > 1]
-        for name in unclear:
-            raise NotSolvable(f"an entry into node '{name}' need not be the begin of such an outage")
-        return set(found)
-
-    def reward(self, name: str) -> dict[str, float]:
-        """The rates of a reward by node."""
-        if name not in self.life.rewards:
-            known = self.life.rewards
-            raise ScenarioError(f"no reward '{name}'{nearest(name, known)} (known: {', '.join(known) or 'none'})")
-        return dict(zip(self.life.layout.names, self.life.rewards[name][0], strict=True))
-
 
 Exact = Callable[[Member, str], float | Enclosed]
 Simulated = Callable[[Account, Member, str], Estimate | None]
@@ -237,6 +170,12 @@ def _own_interval(member: Member, argument: str = "") -> float:
     return float(found)
 
 
+def _dump_exceeds(member: Member, argument: str) -> float:
+    """P(a dump takes longer than that), by its law around the mean."""
+    sigma = member.loaded.scenario.capture.dump_sigma
+    return lognormal_exceeds(duration_s(argument), member.dump.total_s * math.exp(-0.5 * sigma * sigma), sigma)
+
+
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
 
@@ -301,6 +240,12 @@ QUANTITIES: dict[str, Quantity] = {
     ),
     "useful": Quantity(_useful, _times(_per_second("event:checkpoint"), _own_interval)),
     "best interval": Quantity(_best_interval),
+    # of the dump of a crash
+    "dump": Quantity(lambda m, _: m.dump.total_s),
+    "page scan": Quantity(lambda m, _: m.dump.scan_s),
+    "vmcore": Quantity(lambda m, _: m.dump.output_bytes),
+    "vmcore, share of memory": Quantity(lambda m, _: m.dump.output_bytes / m.loaded.scenario.host.memory),
+    "P(dump longer than)": Quantity(_dump_exceeds, is_probability=True, digits=12),
     # in [0, horizon]
     "downtime in the horizon": Quantity(lambda m, _: m.interval().downtime(m.horizon_s), _in_horizon("downtime")),
     "up in the horizon": Quantity(lambda m, _: m.interval().spent(m.nodes(Service.UP), m.horizon_s), _in_horizon("up")),
@@ -364,12 +309,12 @@ def _rounded(value: float, digits: int) -> float:
     return float(f"{value:.{digits}g}")
 
 
-PER_YEAR = {"1/y": YEAR_S, "min/y": YEAR_S / MINUTE_S}
+SCALES = {"1/y": YEAR_S, "min/y": YEAR_S / MINUTE_S, "GB": 1e-9}
 
 
 def scale_of(unit: str) -> float:
     """What a value in SI units is multiplied with to be in ``unit``."""
-    return PER_YEAR.get(unit, 1.0 / TIME_UNITS.get(unit, 1.0))
+    return SCALES.get(unit, 1.0 / TIME_UNITS.get(unit, 1.0))
 
 
 def exact_value(member: Member, text: str, unit: str) -> Estimate | None:

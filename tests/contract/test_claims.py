@@ -9,12 +9,14 @@ import pytest
 
 from ksim.errors import ScenarioError
 from ksim.model.loader import load
-from ksim.report.claims import drawn, sentences, told
+from ksim.report.claims import compared, drawn, is_prediction, sentences, told
 from ksim.study.claims import COLUMNS, WALKERS, ask, claims_of, findings_of, members_of, readers, score_limit
-from ksim.study.quantities import QUANTITIES, Member, exact_value, quantity
+from ksim.study.member import Member
+from ksim.study.quantities import QUANTITIES, exact_value, quantity
 
 HEAD = ",".join(COLUMNS)
-PUBLISHED = Path(__file__).parents[2] / "experiments" / "e12_published.csv"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+PUBLISHED = sorted(EXPERIMENTS.glob("e[0-9][0-9]_published.csv"))
 
 
 def written(folder: Path, *lines: str, head: str = HEAD) -> Path:
@@ -59,15 +61,17 @@ def test_what_printed_digits_leave_open(tmp_path: Path, text: str, within: str, 
     assert claim.overrides == ("a=1", "b=2")
 
 
-def test_the_file_of_the_experiment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: file.stem)
+def test_the_file_of_an_experiment(file: Path) -> None:
     """Each member loads, each claim has a source where it has a number, and none stands there twice."""
-    claims = claims_of(PUBLISHED)
+    claims = claims_of(file)
+    assert claims
     assert len({(c.model, c.scenario, c.overrides, c.quantity) for c in claims}) == len(claims)
     for claim in claims:
         assert (claim.published is None) == (claim.source == ""), claim
         assert claim.source == "" or len(claim.source) > 9
     for _, scenario, overrides in members_of(claims):
-        load(str(PUBLISHED.parent / "scenarios" / f"{scenario}.toml"), overrides)
+        load(str(EXPERIMENTS / "scenarios" / f"{scenario}.toml"), overrides)
     assert {quantity(claim.quantity)[0] for claim in claims} <= set(QUANTITIES.values())
 
 
@@ -169,3 +173,30 @@ def test_every_reader_that_walks_is_a_column_and_says_the_same(tmp_path: Path) -
     assert sentences(found)[0].startswith("All models: 2 of 2 published values reproduced")
     assert "same bits" in told(found) or readers() == ["simulated"]
     assert drawn(found, "title").to_dict()["hconcat"]
+
+
+def test_claims_for_the_exact_reader_alone(tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text('extends = "rack-server"\n[kdump]\ncore_collector = "makedumpfile -d 31"\n', "utf-8")
+    claims = claims_of(
+        written(
+            tmp_path,
+            'M,m,,"vmcore, share of memory",1,0.024,0.15,by hand | predicted from nothing',
+            "M,m,,page scan,s,1,0.15,by hand | 1 number fitted to it",
+            "M,m,,vmcore,GB,,,",
+        )
+    )
+    found = ask(claims, {"m": load(str(path))}, 1, None, walkers=()).rows
+    assert {row["method"].partition(":")[0] for row in found} == {"published", "exact"}
+    for row in found:
+        row |= {"model": "M", "member": ""}
+    share, scan, size = findings_of(found, lambda row: "")
+    assert (share.is_reproduced, scan.is_reproduced, size.is_reproduced) == (True, False, None)
+    assert (is_prediction(share), is_prediction(scan), is_prediction(size)) == (True, False, False)
+    table = compared(found)
+    assert "yes (15 %)" in table
+    assert "NO (15 %)" in table
+    assert "predicted from nothing" in table
+    assert "M: by hand\n" in table
+    assert size.exact is not None
+    assert size.exact["estimate"] == pytest.approx(0.025 * 256)

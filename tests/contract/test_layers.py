@@ -110,6 +110,20 @@ def test_the_same_value_otherwise_written_has_the_same_digest(one: str, other: s
     assert load("vm", [one]).scenario.digest() != load("vm", ["host.cpus=63"]).scenario.digest()
 
 
+def test_keys_that_came_later_leave_older_digests_as_they_are() -> None:
+    """The digest of a published manifest is that of the same scenario today; another value is another scenario."""
+    later = {"thread_rate": "70 MB/s", "plateau": "1 GB/s", "struct_page": "56 B", "read_scan": "1.0",
+             "read_doubles_at": "8 TiB"}  # fmt: skip
+    plain = load("vm").scenario
+    assert not set(later) & set(plain.resolved()["capture"])
+    for key, value in later.items():
+        changed = load("vm", [f"capture.{key}={value}"]).scenario
+        assert set(changed.resolved()["capture"]) - set(plain.resolved()["capture"]) == {key}
+        assert changed.digest() != plain.digest()
+        usual = plain.model_dump(mode="json")["capture"][key]
+        assert load("vm", [f"capture.{key}={usual}"]).scenario.digest() == plain.digest()
+
+
 def test_the_digest_sees_every_change_and_survives_a_round_trip() -> None:
     changes = ["seed=8", "name=x", "confidence=0.9", "replications=3", "horizon=9 y", "kdump.nfs=a:/b", "host.bmc=1 h",
                "faults.kernel_oops.shape=0.9", "workload.pages={kernel=1.0}", "linux.cmdline=quiet"]  # fmt: skip

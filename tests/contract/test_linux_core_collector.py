@@ -119,7 +119,7 @@ def test_no_command_at_all(text, reason):
         *(
             (f"makedumpfile {option}", f"{option} of makedumpfile is not modelled yet")
             for option in (
-                "-X", "-x", "-i", "-g", "-R", "-f", "-b", "-h", "-v", "--split", "--cyclic-buffer", "--non-mmap",
+                "-X", "-x", "-i", "-g", "-R", "-f", "-b", "-h", "-v", "--split", "--cyclic-buffer",
                 "--dump-dmesg", "--partial-dmesg", "--mem-usage", "--dry-run", "--reassemble", "--config", "--eppic",
             )
         ),

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from ksim.errors import LinuxError, ScenarioError
 from ksim.linux.core_collector import Collector, parse_core_collector
+from ksim.linux.dump_attempts import attempts
 from ksim.linux.makedumpfile import (
     COMPRESSORS,
     PAGE_CLASSES,
     CompressorSpeed,
-    attempts,
     default_rates,
     excluded,
     plan_dump,
@@ -167,6 +167,45 @@ def test_threads_saturate():
     assert copy_s(64) == copy_s(32) < copy_s(31)
     assert copy_s(64, threads_max=16) == copy_s(16)
     assert copy_s(32, plateau_bytes_per_s=500e6) == pytest.approx(copy_s(10))
+
+
+def test_read_scans_longer_and_slows_down_with_memory_where_mmap_does_not():
+    """Hatayama 2013: a scan by read() takes 1.51 times as long; Wickman 2015: on larger machines also per page."""
+
+    def plan(text, ram, **how):
+        return plan_dump(parse_core_collector(text), ram, BUSY, write_bytes_per_s=1e12, scan_s_per_tib=20.0, **how)
+
+    mapped, read = plan("makedumpfile -c -d 31", TIB), plan("makedumpfile -c -d 31 --non-mmap", TIB)
+    assert (mapped.scan_s, read.scan_s) == (pytest.approx(20.0), pytest.approx(30.2))
+    assert read.copy_s == mapped.copy_s
+    for tib in (1, 8, 16):
+        near, far = (plan("makedumpfile -c -d 31 --non-mmap", tib * TIB, read_doubles_at_bytes=at)
+                     for at in (None, 8 * TIB))  # fmt: skip
+        slower = 1 + tib / 8
+        assert (far.scan_s, far.compress_s) == (
+            pytest.approx(near.scan_s * slower),
+            pytest.approx(near.copy_s * slower),
+        )
+        assert far.output_bytes == near.output_bytes
+        by_mmap = plan("makedumpfile -c -d 31", tib * TIB)
+        assert plan("makedumpfile -c -d 31", tib * TIB, read_scan=2.0, read_doubles_at_bytes=8 * TIB) == by_mmap
+
+
+def test_smaller_struct_pages_leave_less_that_compresses_well():
+    old, new = (
+        plan_dump(Collector("lzo", 31, 1), 64 * GIB, BUSY, write_bytes_per_s=SSD, struct_page_bytes=size)
+        for size in (56, 64)
+    )
+    assert old.input_bytes == new.input_bytes
+    moved = 8 / 4096 * 64 * GIB
+    assert old.output_bytes - new.output_bytes == pytest.approx(moved * (1 / 3 - 1 / 9))
+
+
+@pytest.mark.parametrize("key", ["struct_page_bytes", "read_scan", "read_doubles_at_bytes"])
+@pytest.mark.parametrize("wrong", [0, -1.0, float("nan")])
+def test_impossible_speeds(key, wrong):
+    with pytest.raises(ScenarioError, match="expected more than 0"):
+        plan_dump(Collector("lzo", 31, 1), GIB, BUSY, write_bytes_per_s=SSD, **{key: wrong})
 
 
 def test_idle_terabyte_with_zlib_is_as_published():

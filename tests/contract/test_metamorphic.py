@@ -9,8 +9,8 @@ import pytest
 from ksim.exact.solve import Solution
 from ksim.linux.makedumpfile import plan_dump
 from ksim.macro.walker import Walker
-from ksim.model.capture import dump_attempts
 from ksim.model.compose import lifecycle
+from ksim.model.dump import dump_attempts
 from ksim.model.lifecycle import Lifecycle
 from ksim.model.loader import load
 from ksim.model.machine import Machine

@@ -32,6 +32,8 @@ class Case(NamedTuple):
 
 
 NO_PANIC = "linux.sysctl.kernel.panic_on_oops=0"
+BY_READ = "kdump.core_collector=makedumpfile -l -d 31 --non-mmap"
+NVME = "host.disk_write=5 GB/s"
 THREADS = "kdump.core_collector=makedumpfile -z -d 31 --num-threads 8"
 BOOT = ("firmware", "loader", "kernel", "initrd", "userspace", "application")
 LIMIT_1 = "linux.cmdline=crashkernel=512M sysctl.kernel.oops_limit=1"
@@ -96,6 +98,11 @@ CASES: dict[str, Case] = {
     "capture.failed": Case("10 s", "600 s"),
     "capture.hangs": Case("0.0", "0.8"),
     "capture.scan_per_tib": Case("15 s", "900 s"),
+    "capture.thread_rate": Case("10 MB/s", "none", -1),
+    "capture.plateau": Case("500 MB/s", "2 GB/s", -1, given=(THREADS, "capture.append=nr_cpus=8", NVME)),
+    "capture.struct_page": Case("32 B", "64 B", -1, given=("host.disk_write=10 MB/s",)),
+    "capture.read_scan": Case("1.0", "2.6", given=(BY_READ,)),
+    "capture.read_doubles_at": Case("64 GB", "none", -1, given=(BY_READ,)),
     "capture.dump_sigma": Case("0.1", "2.0", -1, given=("capture.timeout=60 s",), measure="vmcore"),
     "capture.timeout": Case("20 s", "1800 s", 1, measure="vmcore"),
     "capture.finish": Case("1 s", "60 s"),

@@ -21,7 +21,8 @@ from ksim.model.compose import lifecycle
 from ksim.model.lifecycle import Lifecycle, Service
 from ksim.model.loader import load
 from ksim.study.claims import claims_of, members_of
-from ksim.study.quantities import Member, exact_value
+from ksim.study.member import Member
+from ksim.study.quantities import exact_value
 from ksim.units import DAY_S, HOUR_S, MINUTE_S, YEAR_S
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
