@@ -175,7 +175,7 @@ def work(executor: Executor, tasks: Iterable[Task]) -> Iterator[Done]:
             if found is None:
                 lost += chunk
                 continue
-            size = _size(size, len(chunk), (monotonic() - began) / IN_FLIGHT)
+            size = _size(size, len(chunk), (monotonic() - began) / (IN_FLIGHT if executor.workers > 1 else 1))
             yield found
         if lost:
             lost += [task for chunk, _ in running.values() for task in chunk]
