@@ -89,20 +89,21 @@ def _assumed(
 
 def _finish(plan: Plan, directory: Path, shard: str, state: State, left_out: list[str], as_json: bool) -> None:
     """The answer, the files beside the store, and what is missing."""
-    from ksim.report.sweep import files_of, show_sweep
+    from ksim.report.sweep import content_of, files_of, show_sweep
     from ksim.report.text import Printer
+    from ksim.study.replicate import collector_paused
     from ksim.study.results import json_text, write
     from ksim.study.sweep.store import opened
     from ksim.study.sweep.sweep import store_name
 
-    with opened(directory / store_name(shard)) as store:
+    with opened(directory / store_name(shard)) as store, collector_paused():
+        content = content_of(store)
         if as_json:
-            rows = list(store.rows())
-            click.echo(json_text({"schema_version": 1, "manifest": store.about, "rows": rows}), nl=False)
+            click.echo(json_text({"schema_version": 1, "manifest": store.about, "rows": content.rows}), nl=False)
         elif not shard:
-            show_sweep(Printer(), plan, store)
+            show_sweep(Printer(), plan, content)
         if not shard and state.is_whole:
-            files = dict(files_of(plan, store))
+            files = dict(files_of(plan, content))
             write(directory, files)
             click.echo(f"Written to {directory}: {', '.join([*files, store.path.name])}", err=as_json)
         elif shard:

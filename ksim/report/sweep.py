@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ksim.report.pages import block
 from ksim.report.rows import COLUMNS, Row
 from ksim.report.text import Printer, show_points
 from ksim.study.results import json_text
+from ksim.study.sweep.cells import rows_of
 from ksim.study.sweep.plan import Plan
 from ksim.study.sweep.store import Store
 from ksim.study.sweep.verdict import HIGHER_IS_BETTER, influences, objective_of, winners
@@ -20,10 +21,32 @@ MOST_POINTS = 40
 """Points in a summary; ``ksim results`` shows more."""
 
 
-def files_of(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
+class Content(NamedTuple):
+    """A store that was read once: its cells are many."""
+
+    store: Store
+    rows: list[Row]
+    points: int
+    notes: list[str]
+
+
+def content_of(store: Store) -> Content:
+    """All of a store. Raises StoreError if it is damaged."""
+    rows: list[Row] = []
+    notes: dict[str, None] = {}
+    points = 0
+    for cell, parameters in store.cells():
+        rows += [parameters | row for row in rows_of(cell)]
+        notes |= dict.fromkeys(cell.notes)
+        points += 1
+    return Content(store, rows, points, list(notes))
+
+
+def files_of(plan: Plan, content: Content) -> Iterator[tuple[str, str]]:
     """(name, content) of each file beside the store."""
-    yield "table.csv", csv_text(store.columns, store.rows())
-    yield "summary.md", summary(plan, store)
+    store = content.store
+    yield "table.csv", csv_text(store.columns, content.rows)
+    yield "summary.md", summary(plan, content)
     yield "manifest.json", json_text({key: value for key, value in store.about.items() if key != "columns"})
 
 
@@ -37,27 +60,25 @@ def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
     return text.getvalue()
 
 
-def summary(plan: Plan, store: Store) -> str:
+def summary(plan: Plan, content: Content) -> str:
     """The readable answer as Markdown, with the command that makes it again."""
-    parts = [f"# {plan.name}\n", f"`{store.about['command']}`\n"]
-    parts.append(block(lambda printer: show_sweep(printer, plan, store)))
-    return "\n".join(parts)
+    body = block(lambda printer: show_sweep(printer, plan, content))
+    return f"# {plan.name}\n\n`{content.store.about['command']}`\n\n{body}"
 
 
-def show_sweep(printer: Printer, plan: Plan, store: Store) -> None:
+def show_sweep(printer: Printer, plan: Plan, content: Content) -> None:
     """What a sweep says: who wins where, which factors decide, and the first points."""
-    rows = list(store.rows())
+    rows, store = content.rows, content.store
     measure = objective_of(plan.how)
-    have = len(store.places())
-    printer.line(f"{plan.name}: {plan.design.kind}, {have} of {store.points} points, measured by {measure}")
+    printer.line(f"{plan.name}: {plan.design.kind}, {content.points} of {store.points} points, measured by {measure}")
     show_winners(printer, plan, rows, measure)
     show_influences(printer, plan, rows, measure)
-    shown = first_points(rows, store.columns)
     if rows and plan.design.kind != "one-at-a-time":  # whose table of factors says all of it
+        shown = first_points(rows, store.columns)
         show_points(printer, [_named(row, plan) for row in shown], {name: name for name in plan.how.measures})
-    if len(shown) < len(rows) and plan.design.kind != "one-at-a-time":
-        printer.line(f"The first {MOST_POINTS} points; ksim results {store.path} shows all.")
-    for note in dict.fromkeys(note for cell, _ in store.cells() for note in cell.notes):
+        if content.points > MOST_POINTS:
+            printer.line(f"The first {MOST_POINTS} points; ksim results {store.path} shows all.")
+    for note in content.notes:
         printer.line(f"Note: {note}.")
 
 

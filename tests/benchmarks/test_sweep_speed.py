@@ -64,7 +64,8 @@ def test_two_workers(benchmark, report, tmp_path: Path) -> None:
         ratios = [one / two for one, two in zip(took[1], took[2], strict=True)]
         report(
             f"200 points, {engine}: one worker {statistics.median(took[1]):.3g} s, "
-            f"two {statistics.median(took[2]):.3g} s: {statistics.median(ratios):.3g} times the throughput ({min(ratios):.3g} to {max(ratios):.3g})"
+            f"two {statistics.median(took[2]):.3g} s: {statistics.median(ratios):.3g} times the throughput "
+            f"({min(ratios):.3g} to {max(ratios):.3g})"
         )
         benchmark.extra_info[engine] = statistics.median(ratios)
     benchmark.pedantic(lambda: None, rounds=1)

@@ -18,6 +18,7 @@ from ksim.model.layers import short
 from ksim.model.loader import Loaded, Text
 from ksim.model.scenario import MODEL_VERSION
 from ksim.study.engine import Engine
+from ksim.study.replicate import collector_paused
 from ksim.study.sweep.designs import Design, Point, points_of, size_of
 from ksim.study.sweep.factors import Factor
 
@@ -92,7 +93,8 @@ class Plan:
     @cached_property
     def points(self) -> tuple[tuple[Host, Point], ...]:
         """Every design point with its host; its place is its index. Raises ScenarioError for an empty design."""
-        found = tuple((host, point) for host in self.hosts for point in self._points(host))
+        with collector_paused():  # a million points, none of which is ever garbage
+            found = tuple((host, point) for host in self.hosts for point in self._points(host))
         if not found:
             raise ScenarioError("an empty design: there is no point in it")
         return found

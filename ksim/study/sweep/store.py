@@ -17,6 +17,7 @@ from typing import Any
 
 from ksim.errors import KsimError
 from ksim.study.compare import Row
+from ksim.study.replicate import collector_paused
 from ksim.study.sweep.cells import CELL_COLUMNS, VERSIONS, Cell, rows_of
 from ksim.study.sweep.plan import Plan
 
@@ -80,10 +81,15 @@ class Store:
 
     def places(self) -> set[int]:
         """The cells that are there. Raises StoreError if one of them is damaged."""
-        return {cell.place for cell, _ in self.cells()}
+        with collector_paused():
+            return {line[0] for line in self._lines()}
 
     def cells(self) -> Iterator[tuple[Cell, dict[str, str]]]:
         """Cells with their parameters, in the order of the design. Raises StoreError if one of them is damaged."""
+        for place, key, parameters, rows, notes in self._lines():
+            yield Cell(place, key, rows, tuple(json.loads(notes))), json.loads(parameters)
+
+    def _lines(self) -> Iterator[tuple[Any, ...]]:
         with named(self.path):
             lines = self._connection.execute(
                 "SELECT place, key, parameters, rows, notes, digest FROM cell ORDER BY place"
@@ -91,8 +97,7 @@ class Store:
             for line in lines:
                 if _digest(line[:-1]) != line[-1]:
                     raise StoreError(f"{self.path} is damaged: cell {line[0] + 1} does not match its digest")
-                place, key, parameters, rows, notes, _ = line
-                yield Cell(place, key, rows, tuple(json.loads(notes))), json.loads(parameters)
+                yield line[:-1]
 
     def rows(self) -> Iterator[Row]:
         """All rows, parameters first, in the order of the design."""
