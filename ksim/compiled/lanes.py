@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-MANY = 8
+MANY = 16
 DOUBLES, WORDS = ir.VectorType(ir.DoubleType(), MANY), ir.VectorType(ir.IntType(64), MANY)
 FRACTION, BIAS = (1 << 52) - 1, 1023
 WHOLE = float(3 << 51)
@@ -88,6 +88,22 @@ def where(condition: Lanes, x: Any, y: Any) -> Lanes:
     return condition.new(condition.builder.select(condition.value, condition.double(x), condition.double(y)))
 
 
+def piecewise(x: Lanes, conditions: Any, functions: Any) -> Lanes:
+    """The first function where the condition holds, which is seldom: its code is passed over where no lane needs it."""
+    builder, (condition,), (seldom, usual) = x.builder, conditions, functions
+    found = usual(x)
+    before = builder.block
+    every = ir.IntType(MANY)
+    needed = builder.icmp_unsigned("!=", builder.bitcast(condition.value, every), ir.Constant(every, 0))
+    with builder.if_then(needed, likely=False):
+        other = where(condition, seldom(x), found)
+        after = builder.block
+    merged = builder.phi(DOUBLES)
+    merged.add_incoming(found.value, before)
+    merged.add_incoming(other.value, after)
+    return x.new(merged)
+
+
 def frexp(x: Lanes) -> tuple[Lanes, Lanes]:
     """Mantissa and exponent of normal numbers above 0."""
     builder, bits = x.builder, x.builder.bitcast(x.value, WORDS)
@@ -114,6 +130,7 @@ def words(x: int) -> Any:
 
 NUMPY: dict[Any, Callable[..., Any]] = {
     np.where: where,
+    np.piecewise: piecewise,
     np.frexp: frexp,
     np.ldexp: ldexp,
     np.maximum: lambda x, y: where(x > y, x, y),

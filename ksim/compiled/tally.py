@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ksim.compiled.bits import add_product, at, bits_of, put
-from ksim.compiled.draws import Place
+from ksim.compiled.draws import Place, begin
 from ksim.compiled.jit import jit, kernel
 from ksim.compiled.program import Program
 from ksim.compiled.walk import step
@@ -133,7 +133,7 @@ def tally(
     horizon = np.int64(np.rint(horizon_s * TICKS))
     columns, steps = room.columns, 0
     for row in range(len(sums.columns)):
-        place.index[:] = 0
+        begin(place, first + row)
         room.used[0] = 0
         columns[:] = 0
         room.year[:] = 0
