@@ -37,7 +37,8 @@ ROWS = MANY + 1
 
 STREAM = np.dtype(
     [(name, np.int64) for name in ("next", "end", "made", "depth", "drawn", "kind", "first", "many")]
-    + [("a", np.float64), ("b", np.float64), ("key0", np.uint64), ("key1", np.uint64)]
+    + [("a", np.float64), ("b", np.float64), ("key0", np.uint64), ("key1", np.uint64)],
+    align=True,
 )
 """What is known of a stream: the ``next`` value and the ``end`` of those that are made, and ``made``, the index of the
 draw after them. The first ``depth`` draws are made for all replications of a group; ``drawn`` counts what these have
