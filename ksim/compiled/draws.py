@@ -214,6 +214,6 @@ def looked_up(values: Any, stream: Any, u: float) -> float:
     if stream.kind == EMPIRICAL:
         return at(values, stream.first + min(np.int64(u * stream.many), stream.many - 1))
     way = 0
-    while at(values, stream.first + way) <= u:
-        way += 1
+    for place in range(stream.first, stream.first + stream.many - 1):
+        way += at(values, place) <= u  # without a jump, which nobody could foretell
     return float(way)

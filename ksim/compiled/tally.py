@@ -20,7 +20,8 @@ from ksim.evidence.sums import BINS_PER_OCTAVE, TICKS
 DOWNTIME, DEGRADED, WORK_LOST, OUTAGES, FIXED = range(5)
 """The first columns; then come downtime and outages by budget, events, downtime by cause and by phase."""
 X, XX, Y, YY, XY = range(5)
-ALL, SOFTWARE = range(2)
+OTHERS, SOFTWARE = range(2)
+"""Groups of outages while they are counted: that is one sum the less, and no jump."""
 FROM_DOWN, FROM_DEGRADED, TO_DOWN, TO_NOTED = 1, 2, 4, 8
 """Of an edge: the service where it begins and ends, and whether its end counts an event or loses work."""
 MISSED = np.array(list(LIMITS.values()))
@@ -54,7 +55,7 @@ class Facts(NamedTuple):
 class Sums(NamedTuple):
     """``moments`` (rows, 5, 2): 128-bit X, XX, Y, YY, XY of columns, then of outages, software outages, their phases.
 
-    ``many`` (rows,): observations. ``lengths``, ``years`` (2, BINS): of all outages and of those of software.
+    ``many`` (rows,): observations. ``lengths`` (2, BINS): of outages by group; ``years``: of all and of software.
     ``missed``: years beyond the limits. ``counts``: censored outages and steps. ``columns`` (replications, 4): downtime
     of each, downtime of software, outages, lost work.
     """
@@ -101,28 +102,21 @@ def note_down(facts: Facts, room: Room, cause: int, phase: int, since: int, now:
         return
     place = cause * facts.phases + phase
     before = at(room.spent, place)
-    if before == 0:
-        room.used[0] += 1
-        put(room.used, room.used[0], place)
+    put(room.used, room.used[0] + 1, place)
+    room.used[0] += before == 0
     put(room.spent, place, before + ticks)
     add(room.phases, phase, ticks)
     if has_year and since < YEAR:
-        inside = min(now, YEAR) - since
-        room.year[ALL] += inside
-        if at(facts.budget, cause) == facts.software:
-            room.year[SOFTWARE] += inside
+        room.year[np.int64(at(facts.budget, cause) == facts.software)] += min(now, YEAR) - since
 
 
 @jit
 def note_end(facts: Facts, room: Room, sums: Sums, cause: int, length: int) -> None:
     """An outage is over."""
-    room.finished[ALL, 0] += 1
-    room.finished[ALL, 1] += length
-    count(sums.lengths, ALL, length)
-    if at(facts.budget, cause) == facts.software:
-        room.finished[SOFTWARE, 0] += 1
-        room.finished[SOFTWARE, 1] += length
-        count(sums.lengths, SOFTWARE, length)
+    group = np.int64(at(facts.budget, cause) == facts.software)
+    room.finished[group, 0] += 1
+    room.finished[group, 1] += length
+    count(sums.lengths, group, length)
 
 
 @kernel
@@ -157,7 +151,6 @@ def tally(
                 if what & TO_DOWN:
                     cause, began = at(facts.cause, edge), now
                     room.phases[:] = 0
-                    columns[OUTAGES] += TICKS
                     add(columns, FIXED + facts.budgets + at(facts.budget, cause), TICKS)
             if what & TO_NOTED:
                 if at(facts.event, target) >= 0:
@@ -172,10 +165,11 @@ def tally(
             columns[DEGRADED] += horizon - since
         enter(facts, room, sums, cause if is_down else -1)
         if has_year:
-            count(sums.years, ALL, room.year[ALL])
-            count(sums.years, SOFTWARE, room.year[SOFTWARE])
+            year = room.year[OTHERS] + room.year[SOFTWARE]
+            count(sums.years, 0, year)
+            count(sums.years, 1, room.year[SOFTWARE])
             for limit in range(len(MISSED)):
-                sums.missed[limit] += room.year[ALL] > MISSED[limit]
+                sums.missed[limit] += year > MISSED[limit]
         sums.columns[row, 0] = columns[DOWNTIME]
         sums.columns[row, 1] = columns[FIXED + facts.software]
         sums.columns[row, 2] = columns[OUTAGES]
@@ -200,14 +194,19 @@ def enter(facts: Facts, room: Room, sums: Sums, censored: int) -> None:
         columns[phases + phase] += ticks
         if facts.budget[cause] == facts.software:
             columns[ratios + phase] += ticks - (room.phases[phase] if cause == censored else 0)
+    for budget in range(facts.budgets):
+        columns[OUTAGES] += columns[FIXED + facts.budgets + budget]
     for column in range(ratios):
-        if columns[column]:
-            sums.many[column] += 1
-            add_product(sums.moments, column, X, columns[column], 1)
-            add_product(sums.moments, column, XX, columns[column], columns[column])
-    for group in range(2):
-        if room.finished[group, 0]:
-            add_ratio(sums, ratios + group, room.finished[group, 1], room.finished[group, 0] * TICKS)
+        sums.many[column] += columns[column] != 0
+        add_product(sums.moments, column, X, columns[column], 1)
+        add_product(sums.moments, column, XX, columns[column], columns[column])
+    for first in (OTHERS, SOFTWARE):
+        many, length = room.finished[SOFTWARE, 0], room.finished[SOFTWARE, 1]
+        if first == OTHERS:
+            many += room.finished[OTHERS, 0]
+            length += room.finished[OTHERS, 1]
+        if many:
+            add_ratio(sums, ratios + first, length, many * TICKS)
     for phase in range(facts.phases):
         if columns[ratios + phase]:
             add_ratio(sums, ratios + 2 + phase, columns[ratios + phase], room.finished[SOFTWARE, 0] * TICKS)
