@@ -30,20 +30,22 @@ SHIFT = 52 - 10
 assert BINS_PER_OCTAVE == 1 << 10  # the bin of a number is its exponent and the first ten bits of its mantissa
 
 
+FACT = np.dtype([(name, np.int64) for name in ("what", "cause", "phase", "event", "lost")])
+"""Of an edge: ``what`` is to be done, in bits; ``cause`` by number or -1; the ``phase`` that ends, by number; ``event``
+where it leads to, by number or -1, and the work ``lost`` there in ticks."""
+
+
 class Facts(NamedTuple):
     """What a ledger wants to know of nodes (n,), edges (m,) and causes (c,).
 
-    Nodes: ``down``, ``degraded``; ``phase`` by number; ``event`` by number or -1; ``lost`` ticks. Edges: ``what`` is to
-    be done, in bits; ``cause`` by number or -1. ``budget`` of a cause by number, ``software`` the number of that one.
+    Nodes: ``down``, ``degraded``, ``phase`` by number. Edges: FACTs. ``budget`` of a cause by number, ``software`` the
+    number of that one.
     """
 
     down: Any
     degraded: Any
     phase: Any
-    event: Any
-    lost: Any
-    what: Any
-    cause: Any
+    edges: Any
     budget: Any
     budgets: int
     events: int
@@ -140,23 +142,24 @@ def tally(
                 break
             steps += 1
             now: Any = np.int64(np.rint(time * TICKS))
-            what, target = at(facts.what, edge), at(program.target, edge)
+            fact = at(facts.edges, edge)
+            what = fact.what
             if what & FROM_DOWN:
-                note_down(facts, room, cause, at(facts.phase, node), since, now, has_year)
+                note_down(facts, room, cause, fact.phase, since, now, has_year)
                 if not what & TO_DOWN:
                     note_end(facts, room, sums, cause, now - began)
             else:
                 if what & FROM_DEGRADED:
                     columns[DEGRADED] += now - since
                 if what & TO_DOWN:
-                    cause, began = at(facts.cause, edge), now
+                    cause, began = fact.cause, now
                     room.phases[:] = 0
                     add(columns, FIXED + facts.budgets + at(facts.budget, cause), TICKS)
             if what & TO_NOTED:
-                if at(facts.event, target) >= 0:
-                    add(columns, FIXED + 2 * facts.budgets + at(facts.event, target), TICKS)
-                columns[WORK_LOST] += at(facts.lost, target)
-            node, since = target, now
+                if fact.event >= 0:
+                    add(columns, FIXED + 2 * facts.budgets + fact.event, TICKS)
+                columns[WORK_LOST] += fact.lost
+            node, since = at(program.edges, edge).target, now
         is_down = at(facts.down, node)
         if is_down:
             note_down(facts, room, cause, at(facts.phase, node), since, horizon, has_year)

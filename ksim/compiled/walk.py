@@ -18,15 +18,15 @@ from ksim.model.lifecycle import Lifecycle
 @jit
 def step(program: Program, place: Place, node: int, replication: int) -> tuple[int, float]:
     """(edge that leaves the node, after how many seconds): the way that was drawn, or the clock that rings first."""
-    how = at(program.branch, node)
-    first = at(program.first, node)
+    stop = at(program.nodes, node)
+    how, first = stop.branch, stop.first
     if how != RACE:
         if how != ONE_WAY:
             first += np.int64(draw(place, how, replication))
-        return first, draw(place, at(program.stream, first), replication)
+        return first, draw(place, at(program.edges, first).stream, replication)
     way, dwell = first, np.inf
-    for edge in range(first, at(program.first, node + 1)):
-        time = draw(place, at(program.stream, edge), replication)
+    for edge in range(first, at(program.nodes, node + 1).first):
+        time = draw(place, at(program.edges, edge).stream, replication)
         if time < dwell:
             way, dwell = edge, time
     return way, dwell
@@ -46,7 +46,7 @@ def walk(program: Program, place: Place, replication: int, horizon_s: float, tim
             times[many] = time
             edges[many] = edge
         many += 1
-        node = at(program.target, edge)
+        node = at(program.edges, edge).target
 
 
 class Walker:
