@@ -27,7 +27,7 @@ SMALLEST_U = 2.0**-54
 
 
 def _horner(x: Array, coefficients: Sequence[Any], chosen: Callable[[Any], Any] = float) -> Array:
-    total = x * chosen(coefficients[-1])
+    total: Array = x * chosen(coefficients[-1])
     for c in reversed(coefficients[1:-1]):
         total += chosen(c)
         total *= x

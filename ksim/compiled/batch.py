@@ -7,7 +7,19 @@ import numpy.typing as npt
 
 from ksim.compiled.draws import start
 from ksim.compiled.program import program
-from ksim.compiled.tally import BINS, FACT, FROM_DEGRADED, FROM_DOWN, SOFTWARE, TO_DOWN, TO_NOTED, Facts, Room, Sums, tally
+from ksim.compiled.tally import (
+    BINS,
+    FACT,
+    FROM_DEGRADED,
+    FROM_DOWN,
+    SOFTWARE,
+    TO_DOWN,
+    TO_NOTED,
+    Facts,
+    Room,
+    Sums,
+    tally,
+)
 from ksim.evidence.ledger import GROUPS, LIMITS, Ledger
 from ksim.evidence.sums import BINS_PER_OCTAVE, Histogram, Moments, ticks
 from ksim.evidence.transition import Layout
@@ -65,7 +77,10 @@ class Batches:
         found = Ledger(dict(self._layout.budgets), replications=len(sums.columns), censored=int(sums.counts[0]))
         found.means = {name: m for name, m in zip(names[:columns], moments[:columns], strict=True) if m.n}
         found.ratios = {name: m for name, m in zip(names[columns:], moments[columns:], strict=True) if m.n}
-        found.lengths = {group: _histogram(bins) for group, bins in zip(GROUPS, (sums.lengths.sum(axis=0), sums.lengths[SOFTWARE]), strict=True)}
+        found.lengths = {
+            group: _histogram(bins)
+            for group, bins in zip(GROUPS, (sums.lengths.sum(axis=0), sums.lengths[SOFTWARE]), strict=True)
+        }
         found.years = {group: _histogram(bins) for group, bins in zip(GROUPS, sums.years, strict=True)}
         found.missed = dict(zip(LIMITS, sums.missed.tolist(), strict=True))
         found.events = {
