@@ -27,11 +27,12 @@ SMALLEST_U = 2.0**-54
 
 
 def _horner(x: Array, coefficients: Sequence[Any], chosen: Callable[[Any], Any] = float) -> Array:
-    total: Array = x * chosen(coefficients[-1])
+    total = x * chosen(coefficients[-1])
     for c in reversed(coefficients[1:-1]):
         total += chosen(c)
         total *= x
-    return total + chosen(coefficients[0])
+    found: Array = total + chosen(coefficients[0])
+    return found
 
 
 def log(x: Array) -> Array:
