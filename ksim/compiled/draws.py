@@ -1,9 +1,9 @@
 """Addressed draws in machine code: ``ksim.chance.streams`` and the quantiles of ``ksim.chance.distributions``.
 
-Philox4x64-10 (Salmon et al., SC 2011) makes four words at a time, and a quantile of sixteen numbers costs as much as
-that of four (see ``ksim.compiled.lanes``), so draws are made sixteen together: ahead in a stream that has already made
-sixteen in its replication, and before that, as the first draws of sixteen neighbouring replications. Where so many
-would not be needed they are made one by one. Every draw has an address, so none of this changes a bit of any.
+Philox4x64-10 (Salmon et al., SC 2011) makes four words at a time, and ``ksim.compiled.lanes`` the quantiles of MANY
+numbers, so draws are made MANY together: ahead in a stream that has already made so many in its replication, and before
+that, as the first draws of MANY neighbouring replications. Where most of them would not be needed they are made one by
+one. Every draw has an address, so none of this changes a bit of any.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""``ksim.chance.portable`` in machine code, eight numbers at a time: its very own source, traced.
+"""``ksim.chance.portable`` in machine code, MANY numbers at a time: its very own source, traced.
 
-A ``Lanes`` stands for eight float64 and writes down every operation that it meets. Handed to a function
+A ``Lanes`` stands for MANY float64 and writes down every operation that it meets. Handed to a function
 of ``portable`` in place of an array, it becomes the code of that function: the same operations in the same order, and
-so the same bits. Both sides of a ``where`` are computed; even so, eight draws cost as much as three.
+so the same bits. Both sides of a ``where`` are computed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numba import types
 from numba.extending import intrinsic
 
 MANY = 16
+"""More than a register holds: while one part waits for its sum, others go on."""
 DOUBLES, WORDS = ir.VectorType(ir.DoubleType(), MANY), ir.VectorType(ir.IntType(64), MANY)
 FRACTION, BIAS = (1 << 52) - 1, 1023
 WHOLE = float(3 << 51)
@@ -24,7 +25,7 @@ WHOLE_BITS = int(np.float64(WHOLE).view(np.int64))
 
 
 class Lanes:
-    """Eight float64 in code that is being written, or eight truths, which count as 0 and 1."""
+    """MANY float64 in code that is being written, or MANY truths, which count as 0 and 1."""
 
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
@@ -144,7 +145,7 @@ NUMPY: dict[Any, Callable[..., Any]] = {
 
 
 def traced(function: Callable[..., Any]) -> Any:
-    """Machine code ``(block, row, a, b)`` that puts ``function(x, a, b)`` in the place of the eight x of a row."""
+    """Machine code ``(block, row, a, b)`` that puts ``function(x, a, b)`` in the place of the MANY x of a row."""
 
     @intrinsic
     def code(typing: Any, block: Any, row: Any, a: Any, b: Any) -> Any:

@@ -23,8 +23,6 @@ from ksim.model.course import Course
 CONSTANT, EXPONENTIAL, LOGNORMAL, WEIBULL, UNIFORM, LOGUNIFORM, EMPIRICAL, OUTCOMES = range(8)
 ONE_WAY, RACE = -1, -2
 """In place of the stream that says which way out of a choice."""
-
-
 NODE = np.dtype([("branch", np.int64), ("first", np.int64)])
 """``branch``: a stream, ONE_WAY or RACE; ``first`` edge."""
 EDGE = np.dtype([("target", np.int64), ("stream", np.int64)])

@@ -1,5 +1,7 @@
 """Machine code against NumPy and ksim.chance: Philox, addresses, and the last bit of every function."""
 
+import re
+
 import numba
 import numpy as np
 import pytest
@@ -52,6 +54,15 @@ def _draws(place, replication, out):
 
 def program_of(law, seed: int = 7, name: str = "dwell x 0") -> Program:
     return program(Course(0, (), ((name, law),)), seed)
+
+
+def test_what_is_needed_seldom_stays_out_of_its_callers() -> None:
+    """Numba hands "inline me" on from a caller to whom it calls, unless told otherwise."""
+    place, out = draws.start(program_of(Exponential(1.0))), np.empty(1)
+    _draws(place, 0, out)
+    (code,) = _draws.inspect_llvm().values()
+    assert re.search(r"call [^\n]*draws4more", code)
+    assert not re.search(r"call [^\n]*draws4draw", code)
 
 
 LAWS = [
