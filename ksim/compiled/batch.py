@@ -7,7 +7,19 @@ import numpy.typing as npt
 
 from ksim.compiled.draws import start
 from ksim.compiled.program import program
-from ksim.compiled.tally import BINS, FROM_DEGRADED, FROM_DOWN, TO_DOWN, TO_NOTED, Facts, Room, Sums, tally
+from ksim.compiled.tally import (
+    BINS,
+    FACT,
+    FROM_DEGRADED,
+    FROM_DOWN,
+    SOFTWARE,
+    TO_DOWN,
+    TO_NOTED,
+    Facts,
+    Room,
+    Sums,
+    tally,
+)
 from ksim.evidence.ledger import GROUPS, LIMITS, Ledger
 from ksim.evidence.sums import BINS_PER_OCTAVE, Histogram, Moments, ticks
 from ksim.evidence.transition import Layout
@@ -65,7 +77,10 @@ class Batches:
         found = Ledger(dict(self._layout.budgets), replications=len(sums.columns), censored=int(sums.counts[0]))
         found.means = {name: m for name, m in zip(names[:columns], moments[:columns], strict=True) if m.n}
         found.ratios = {name: m for name, m in zip(names[columns:], moments[columns:], strict=True) if m.n}
-        found.lengths = {group: _histogram(bins) for group, bins in zip(GROUPS, sums.lengths, strict=True)}
+        found.lengths = {
+            group: _histogram(bins)
+            for group, bins in zip(GROUPS, (sums.lengths.sum(axis=0), sums.lengths[SOFTWARE]), strict=True)
+        }
         found.years = {group: _histogram(bins) for group, bins in zip(GROUPS, sums.years, strict=True)}
         found.missed = dict(zip(LIMITS, sums.missed.tolist(), strict=True))
         found.events = {
@@ -99,24 +114,30 @@ class Names:
 
     def facts(self, layout: Layout) -> Facts:
         """The layout in arrays."""
-        noted = [bool(event) or ticks(lost) > 0 for event, lost in zip(layout.events, layout.work_lost_s, strict=True)]
-        numbers = {name: i for i, name in enumerate(self.causes)}
+        events = [self.events.index(event) if event else -1 for event in layout.events]
+        lost = [ticks(lost) for lost in layout.work_lost_s]
+        phases = [self.phases.index(phase) for phase in layout.phases]
+        causes = {name: i for i, name in enumerate(self.causes)}
         return Facts(
             down=np.array(layout.down),
             degraded=np.array(layout.degraded),
-            phase=np.array([self.phases.index(phase) for phase in layout.phases]),
-            event=np.array([self.events.index(event) if event else -1 for event in layout.events]),
-            lost=np.array([ticks(lost) for lost in layout.work_lost_s]),
-            what=np.array(
+            phase=np.array(phases),
+            edges=np.array(
                 [
-                    FROM_DOWN * layout.down[source]
-                    + FROM_DEGRADED * layout.degraded[source]
-                    + TO_DOWN * layout.down[target]
-                    + TO_NOTED * noted[target]
-                    for source, target in zip(layout.source, layout.target, strict=True)
-                ]
+                    (
+                        FROM_DOWN * layout.down[source]
+                        + FROM_DEGRADED * layout.degraded[source]
+                        + TO_DOWN * layout.down[target]
+                        + TO_NOTED * (events[target] >= 0 or lost[target] > 0),
+                        causes.get(cause, -1),
+                        phases[source],
+                        events[target],
+                        lost[target],
+                    )
+                    for source, target, cause in zip(layout.source, layout.target, layout.causes, strict=True)
+                ],
+                FACT,
             ),
-            cause=np.array([numbers.get(cause, -1) for cause in layout.causes]),
             budget=np.array([BUDGETS.index(layout.budgets[cause]) for cause in self.causes]),
             budgets=len(BUDGETS),
             events=len(self.events),

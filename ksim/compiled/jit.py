@@ -33,7 +33,8 @@ def jit(function: Function) -> Function:
 
 def called(function: Function) -> Function:
     """The same for what is needed seldom: it stays out of its callers, whose code is the smaller and faster."""
-    found: Function = numba.njit(error_model="numpy", _nrt=False)(function)
+    # said in so many words, since what is not said is taken over from the caller
+    found: Function = numba.njit(error_model="numpy", _nrt=False, forceinline=False)(function)
     return found
 
 

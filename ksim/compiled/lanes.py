@@ -1,8 +1,8 @@
-"""``ksim.chance.portable`` in machine code, eight numbers at a time: its very own source, traced.
+"""``ksim.chance.portable`` in machine code, MANY numbers at a time: its very own source, traced.
 
-A ``Lanes`` stands for eight float64 and writes down every operation that it meets. Handed to a function
+A ``Lanes`` stands for MANY float64 and writes down every operation that it meets. Handed to a function
 of ``portable`` in place of an array, it becomes the code of that function: the same operations in the same order, and
-so the same bits. Both sides of a ``where`` are computed; even so, eight draws cost as much as three.
+so the same bits. Both sides of a ``where`` are computed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-MANY = 8
+MANY = 16
+"""More than a register holds: while one part waits for its sum, others go on."""
 DOUBLES, WORDS = ir.VectorType(ir.DoubleType(), MANY), ir.VectorType(ir.IntType(64), MANY)
 FRACTION, BIAS = (1 << 52) - 1, 1023
 WHOLE = float(3 << 51)
@@ -24,7 +25,7 @@ WHOLE_BITS = int(np.float64(WHOLE).view(np.int64))
 
 
 class Lanes:
-    """Eight float64 in code that is being written, or eight truths, which count as 0 and 1."""
+    """MANY float64 in code that is being written, or MANY truths, which count as 0 and 1."""
 
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
@@ -88,6 +89,22 @@ def where(condition: Lanes, x: Any, y: Any) -> Lanes:
     return condition.new(condition.builder.select(condition.value, condition.double(x), condition.double(y)))
 
 
+def piecewise(x: Lanes, conditions: Any, functions: Any) -> Lanes:
+    """The first function where the condition holds, which is seldom: its code is passed over where no lane needs it."""
+    builder, (condition,), (seldom, usual) = x.builder, conditions, functions
+    found = usual(x)
+    before = builder.block
+    every = ir.IntType(MANY)
+    needed = builder.icmp_unsigned("!=", builder.bitcast(condition.value, every), ir.Constant(every, 0))
+    with builder.if_then(needed, likely=False):
+        other = where(condition, seldom(x), found)
+        after = builder.block
+    merged = builder.phi(DOUBLES)
+    merged.add_incoming(found.value, before)
+    merged.add_incoming(other.value, after)
+    return x.new(merged)
+
+
 def frexp(x: Lanes) -> tuple[Lanes, Lanes]:
     """Mantissa and exponent of normal numbers above 0."""
     builder, bits = x.builder, x.builder.bitcast(x.value, WORDS)
@@ -114,6 +131,7 @@ def words(x: int) -> Any:
 
 NUMPY: dict[Any, Callable[..., Any]] = {
     np.where: where,
+    np.piecewise: piecewise,
     np.frexp: frexp,
     np.ldexp: ldexp,
     np.maximum: lambda x, y: where(x > y, x, y),
@@ -127,7 +145,7 @@ NUMPY: dict[Any, Callable[..., Any]] = {
 
 
 def traced(function: Callable[..., Any]) -> Any:
-    """Machine code ``(block, row, a, b)`` that puts ``function(x, a, b)`` in the place of the eight x of a row."""
+    """Machine code ``(block, row, a, b)`` that puts ``function(x, a, b)`` in the place of the MANY x of a row."""
 
     @intrinsic
     def code(typing: Any, block: Any, row: Any, a: Any, b: Any) -> Any:

@@ -23,13 +23,16 @@ from ksim.model.course import Course
 CONSTANT, EXPONENTIAL, LOGNORMAL, WEIBULL, UNIFORM, LOGUNIFORM, EMPIRICAL, OUTCOMES = range(8)
 ONE_WAY, RACE = -1, -2
 """In place of the stream that says which way out of a choice."""
+NODE = np.dtype([("branch", np.int64), ("first", np.int64)])
+"""``branch``: a stream, ONE_WAY or RACE; ``first`` edge."""
+EDGE = np.dtype([("target", np.int64), ("stream", np.int64)])
+"""``target`` node, ``stream`` of the duration."""
 
 
 class Program(NamedTuple):
     """Streams 0..s-1: ``key`` (s, 2), ``kind`` (s,), ``a``, ``b`` (s,) parameters, ``table`` with ``place`` (s, 2).
 
-    Nodes 0..n-1: ``branch`` (n,) a stream, ONE_WAY or RACE; ``first`` (n+1,) edges. Edges 0..m-1: ``target`` (m,),
-    ``stream`` (m,) of the duration.
+    ``nodes`` (n+1,) of NODE, ``edges`` (m,) of EDGE: what belongs together lies together.
     """
 
     entry: int
@@ -39,10 +42,8 @@ class Program(NamedTuple):
     b: Any
     table: Any
     place: Any
-    branch: Any
-    first: Any
-    target: Any
-    stream: Any
+    nodes: Any
+    edges: Any
 
 
 def program(course: Course, seed: int) -> Program:
@@ -57,6 +58,7 @@ def program(course: Course, seed: int) -> Program:
         table += values
     stops = course.stops
     ends = [stop.first_edge + len(stop.targets) for stop in stops]
+    branches = [RACE if stop.clocks else ONE_WAY if stop.branch is None else stop.branch for stop in stops]
     return Program(
         entry=course.entry,
         key=np.array([philox_key(seed, name) for name, _ in course.streams]),
@@ -65,10 +67,8 @@ def program(course: Course, seed: int) -> Program:
         b=np.array([b for _, b in parameters]),
         table=np.array([*table, 0.0]),
         place=np.array(places),
-        branch=np.array([RACE if stop.clocks else ONE_WAY if stop.branch is None else stop.branch for stop in stops]),
-        first=np.array([0, *ends]),
-        target=np.array([target for stop in stops for target in stop.targets]),
-        stream=np.array([stream for stop in stops for stream in stop.durations]),
+        nodes=np.array([*zip(branches, [0, *ends], strict=False), (ONE_WAY, ends[-1] if ends else 0)], NODE),
+        edges=np.array([pair for stop in stops for pair in zip(stop.targets, stop.durations, strict=True)], EDGE),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ksim.compiled.bits import add_product, at, bits_of, put
-from ksim.compiled.draws import Place
+from ksim.compiled.draws import Place, begin
 from ksim.compiled.jit import jit, kernel
 from ksim.compiled.program import Program
 from ksim.compiled.walk import step
@@ -20,7 +20,8 @@ from ksim.evidence.sums import BINS_PER_OCTAVE, TICKS
 DOWNTIME, DEGRADED, WORK_LOST, OUTAGES, FIXED = range(5)
 """The first columns; then come downtime and outages by budget, events, downtime by cause and by phase."""
 X, XX, Y, YY, XY = range(5)
-ALL, SOFTWARE = range(2)
+OTHERS, SOFTWARE = range(2)
+"""Groups of outages while they are counted: that is one sum the less, and no jump."""
 FROM_DOWN, FROM_DEGRADED, TO_DOWN, TO_NOTED = 1, 2, 4, 8
 """Of an edge: the service where it begins and ends, and whether its end counts an event or loses work."""
 MISSED = np.array(list(LIMITS.values()))
@@ -29,20 +30,22 @@ SHIFT = 52 - 10
 assert BINS_PER_OCTAVE == 1 << 10  # the bin of a number is its exponent and the first ten bits of its mantissa
 
 
+FACT = np.dtype([(name, np.int64) for name in ("what", "cause", "phase", "event", "lost")])
+"""Of an edge: ``what`` is to be done, in bits; ``cause`` by number or -1; the ``phase`` that ends, by number; ``event``
+where it leads to, by number or -1, and the work ``lost`` there in ticks."""
+
+
 class Facts(NamedTuple):
     """What a ledger wants to know of nodes (n,), edges (m,) and causes (c,).
 
-    Nodes: ``down``, ``degraded``; ``phase`` by number; ``event`` by number or -1; ``lost`` ticks. Edges: ``what`` is to
-    be done, in bits; ``cause`` by number or -1. ``budget`` of a cause by number, ``software`` the number of that one.
+    Nodes: ``down``, ``degraded``, ``phase`` by number. Edges: FACTs. ``budget`` of a cause by number, ``software`` the
+    number of that one.
     """
 
     down: Any
     degraded: Any
     phase: Any
-    event: Any
-    lost: Any
-    what: Any
-    cause: Any
+    edges: Any
     budget: Any
     budgets: int
     events: int
@@ -54,7 +57,7 @@ class Facts(NamedTuple):
 class Sums(NamedTuple):
     """``moments`` (rows, 5, 2): 128-bit X, XX, Y, YY, XY of columns, then of outages, software outages, their phases.
 
-    ``many`` (rows,): observations. ``lengths``, ``years`` (2, BINS): of all outages and of those of software.
+    ``many`` (rows,): observations. ``lengths`` (2, BINS): of outages by group; ``years``: of all and of software.
     ``missed``: years beyond the limits. ``counts``: censored outages and steps. ``columns`` (replications, 4): downtime
     of each, downtime of software, outages, lost work.
     """
@@ -101,28 +104,21 @@ def note_down(facts: Facts, room: Room, cause: int, phase: int, since: int, now:
         return
     place = cause * facts.phases + phase
     before = at(room.spent, place)
-    if before == 0:
-        room.used[0] += 1
-        put(room.used, room.used[0], place)
+    put(room.used, room.used[0] + 1, place)
+    room.used[0] += before == 0
     put(room.spent, place, before + ticks)
     add(room.phases, phase, ticks)
     if has_year and since < YEAR:
-        inside = min(now, YEAR) - since
-        room.year[ALL] += inside
-        if at(facts.budget, cause) == facts.software:
-            room.year[SOFTWARE] += inside
+        room.year[np.int64(at(facts.budget, cause) == facts.software)] += min(now, YEAR) - since
 
 
 @jit
 def note_end(facts: Facts, room: Room, sums: Sums, cause: int, length: int) -> None:
     """An outage is over."""
-    room.finished[ALL, 0] += 1
-    room.finished[ALL, 1] += length
-    count(sums.lengths, ALL, length)
-    if at(facts.budget, cause) == facts.software:
-        room.finished[SOFTWARE, 0] += 1
-        room.finished[SOFTWARE, 1] += length
-        count(sums.lengths, SOFTWARE, length)
+    group = np.int64(at(facts.budget, cause) == facts.software)
+    room.finished[group, 0] += 1
+    room.finished[group, 1] += length
+    count(sums.lengths, group, length)
 
 
 @kernel
@@ -133,7 +129,7 @@ def tally(
     horizon = np.int64(np.rint(horizon_s * TICKS))
     columns, steps = room.columns, 0
     for row in range(len(sums.columns)):
-        place.index[:] = 0
+        begin(place, first + row)
         room.used[0] = 0
         columns[:] = 0
         room.year[:] = 0
@@ -146,24 +142,24 @@ def tally(
                 break
             steps += 1
             now: Any = np.int64(np.rint(time * TICKS))
-            what, target = at(facts.what, edge), at(program.target, edge)
+            fact = at(facts.edges, edge)
+            what = fact.what
             if what & FROM_DOWN:
-                note_down(facts, room, cause, at(facts.phase, node), since, now, has_year)
+                note_down(facts, room, cause, fact.phase, since, now, has_year)
                 if not what & TO_DOWN:
                     note_end(facts, room, sums, cause, now - began)
             else:
                 if what & FROM_DEGRADED:
                     columns[DEGRADED] += now - since
                 if what & TO_DOWN:
-                    cause, began = at(facts.cause, edge), now
+                    cause, began = fact.cause, now
                     room.phases[:] = 0
-                    columns[OUTAGES] += TICKS
                     add(columns, FIXED + facts.budgets + at(facts.budget, cause), TICKS)
             if what & TO_NOTED:
-                if at(facts.event, target) >= 0:
-                    add(columns, FIXED + 2 * facts.budgets + at(facts.event, target), TICKS)
-                columns[WORK_LOST] += at(facts.lost, target)
-            node, since = target, now
+                if fact.event >= 0:
+                    add(columns, FIXED + 2 * facts.budgets + fact.event, TICKS)
+                columns[WORK_LOST] += fact.lost
+            node, since = at(program.edges, edge).target, now
         is_down = at(facts.down, node)
         if is_down:
             note_down(facts, room, cause, at(facts.phase, node), since, horizon, has_year)
@@ -172,10 +168,11 @@ def tally(
             columns[DEGRADED] += horizon - since
         enter(facts, room, sums, cause if is_down else -1)
         if has_year:
-            count(sums.years, ALL, room.year[ALL])
-            count(sums.years, SOFTWARE, room.year[SOFTWARE])
+            year = room.year[OTHERS] + room.year[SOFTWARE]
+            count(sums.years, 0, year)
+            count(sums.years, 1, room.year[SOFTWARE])
             for limit in range(len(MISSED)):
-                sums.missed[limit] += room.year[ALL] > MISSED[limit]
+                sums.missed[limit] += year > MISSED[limit]
         sums.columns[row, 0] = columns[DOWNTIME]
         sums.columns[row, 1] = columns[FIXED + facts.software]
         sums.columns[row, 2] = columns[OUTAGES]
@@ -200,14 +197,19 @@ def enter(facts: Facts, room: Room, sums: Sums, censored: int) -> None:
         columns[phases + phase] += ticks
         if facts.budget[cause] == facts.software:
             columns[ratios + phase] += ticks - (room.phases[phase] if cause == censored else 0)
+    for budget in range(facts.budgets):
+        columns[OUTAGES] += columns[FIXED + facts.budgets + budget]
     for column in range(ratios):
-        if columns[column]:
-            sums.many[column] += 1
-            add_product(sums.moments, column, X, columns[column], 1)
-            add_product(sums.moments, column, XX, columns[column], columns[column])
-    for group in range(2):
-        if room.finished[group, 0]:
-            add_ratio(sums, ratios + group, room.finished[group, 1], room.finished[group, 0] * TICKS)
+        sums.many[column] += columns[column] != 0
+        add_product(sums.moments, column, X, columns[column], 1)
+        add_product(sums.moments, column, XX, columns[column], columns[column])
+    for first in (OTHERS, SOFTWARE):
+        many, length = room.finished[SOFTWARE, 0], room.finished[SOFTWARE, 1]
+        if first == OTHERS:
+            many += room.finished[OTHERS, 0]
+            length += room.finished[OTHERS, 1]
+        if many:
+            add_ratio(sums, ratios + first, length, many * TICKS)
     for phase in range(facts.phases):
         if columns[ratios + phase]:
             add_ratio(sums, ratios + 2 + phase, columns[ratios + phase], room.finished[SOFTWARE, 0] * TICKS)

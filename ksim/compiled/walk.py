@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ksim.compiled.bits import at
-from ksim.compiled.draws import Place, branch, lognormal, quantile, start, uniform
+from ksim.compiled.draws import Place, begin, draw, start
 from ksim.compiled.jit import jit, kernel
-from ksim.compiled.program import CONSTANT, EXPONENTIAL, LOGNORMAL, ONE_WAY, RACE, Program, program
+from ksim.compiled.program import ONE_WAY, RACE, Program, program
 from ksim.evidence.transition import Path
 from ksim.model.course import course
 from ksim.model.lifecycle import Lifecycle
@@ -18,23 +18,15 @@ from ksim.model.lifecycle import Lifecycle
 @jit
 def step(program: Program, place: Place, node: int, replication: int) -> tuple[int, float]:
     """(edge that leaves the node, after how many seconds): the way that was drawn, or the clock that rings first."""
-    how = at(program.branch, node)
-    first, end = at(program.first, node), at(program.first, node + 1)
+    stop = at(program.nodes, node)
+    how, first = stop.branch, stop.first
     if how != RACE:
         if how != ONE_WAY:
-            first += branch(program, place, how, replication)
-        end = first + 1
+            first += np.int64(draw(place, how, replication))
+        return first, draw(place, at(program.edges, first).stream, replication)
     way, dwell = first, np.inf
-    for edge in range(first, end):
-        stream = at(program.stream, edge)
-        kind, time = at(program.kind, stream), at(program.a, stream)
-        if kind == LOGNORMAL:
-            time = lognormal(program, place, stream, replication)
-        elif kind != CONSTANT:
-            u = uniform(program, place, stream, replication)
-            if kind == EXPONENTIAL and -time * u >= dwell * (1.0 + 1e-9):
-                continue  # it cannot win, since -log(1 - u) >= u
-            time = quantile(program, stream, u)
+    for edge in range(first, at(program.nodes, node + 1).first):
+        time = draw(place, at(program.edges, edge).stream, replication)
         if time < dwell:
             way, dwell = edge, time
     return way, dwell
@@ -43,7 +35,7 @@ def step(program: Program, place: Place, node: int, replication: int) -> tuple[i
 @kernel
 def walk(program: Program, place: Place, replication: int, horizon_s: float, times: Any, edges: Any) -> int:
     """Walks one replication into ``times`` and ``edges``; returns how many transitions there were, noted or not."""
-    place.index[:] = 0
+    begin(place, replication)
     node, time, many = program.entry, 0.0, 0
     while True:
         edge, dwell = step(program, place, node, replication)
@@ -54,7 +46,7 @@ def walk(program: Program, place: Place, replication: int, horizon_s: float, tim
             times[many] = time
             edges[many] = edge
         many += 1
-        node = at(program.target, edge)
+        node = at(program.edges, edge).target
 
 
 class Walker:

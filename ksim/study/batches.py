@@ -10,7 +10,7 @@ from ksim.evidence.sums import Moments, ticks
 from ksim.study.pool import Piece, pieces_of
 from ksim.study.replicate import DIFFERENCES, Job, Outcome
 
-STEPS = 2_000_000
+STEPS = 4_000_000
 """Of one batch: some tenths of a second, so that Ctrl-C is heard and progress seen."""
 LARGEST = 65_536
 LIMB, MASK = 21, (1 << 21) - 1

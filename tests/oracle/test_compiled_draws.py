@@ -1,5 +1,7 @@
 """Machine code against NumPy and ksim.chance: Philox, addresses, and the last bit of every function."""
 
+import re
+
 import numba
 import numpy as np
 import pytest
@@ -7,10 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ksim.chance import portable
-from ksim.chance.distributions import Empirical, Exponential, LogNormal, LogUniform, Uniform, Weibull
+from ksim.chance.distributions import (
+    Constant,
+    Empirical,
+    Exponential,
+    LogNormal,
+    LogUniform,
+    Outcomes,
+    Uniform,
+    Weibull,
+)
 from ksim.chance.streams import philox_key, tier_of, uniform
 from ksim.compiled import draws, scalar
-from ksim.compiled.bits import add_product, product
+from ksim.compiled.bits import add_product, at, product
 from ksim.compiled.lanes import traced
 from ksim.compiled.program import Program, program
 from ksim.model.course import Course
@@ -20,45 +31,94 @@ WORDS = st.integers(0, 2**64 - 1)
 
 
 @COMPILE
-def _fill(block, counter, tier, key):
-    draws.fill(block, 0, counter, tier, key)
+def _fill(place, counter, tier):
+    draws.fill(place.values, 0, counter, tier, at(place.streams, 0))
 
 
 @given(WORDS, WORDS, st.integers(0, 2**62), st.integers(0, 10**6))
 def test_philox_is_that_of_numpy(k0: int, k1: int, counter: int, tier: int) -> None:
-    key, block = np.array([[k0, k1]], dtype=np.uint64), np.zeros((1, 4))
-    _fill(block, counter, tier, key)
+    key = np.array([k0, k1], dtype=np.uint64)
+    place = draws.start(program_of(Exponential(1.0))._replace(key=key[None]))
+    _fill(place, counter, tier)
     state = np.array([counter, tier, 0, 0], dtype=np.uint64)
-    wanted = np.random.Generator(np.random.Philox(counter=state, key=key[0])).random(4)
-    assert block[0].tolist() == wanted.tolist()
+    wanted = np.random.Generator(np.random.Philox(counter=state, key=key)).random(4)
+    assert place.values[:4].tolist() == wanted.tolist()
 
 
 @COMPILE
-def _uniforms(program, place, replication, out):
-    place.index[:] = 0
+def _draws(place, replication, out):
+    draws.begin(place, replication)
     for i in range(len(out)):
-        out[i] = draws.uniform(program, place, 0, replication)
+        out[i] = draws.draw(place, 0, replication)
 
 
 def program_of(law, seed: int = 7, name: str = "dwell x 0") -> Program:
     return program(Course(0, (), ((name, law),)), seed)
 
 
+def test_what_is_needed_seldom_stays_out_of_its_callers() -> None:
+    """Numba hands "inline me" on from a caller to whom it calls, unless told otherwise."""
+    place, out = draws.start(program_of(Exponential(1.0))), np.empty(1)
+    _draws(place, 0, out)
+    (code,) = _draws.inspect_llvm().values()
+    assert re.search(r"call [^\n]*draws4more", code)
+    assert not re.search(r"call [^\n]*draws4draw", code)
+
+
+LAWS = [
+    Exponential(1234.5), LogNormal(57.0, 0.8), LogNormal(3e-4, 2.0), LogNormal(1e200, 10.0), LogNormal(1e-290, 60.0),
+    Weibull(100.0, 0.75), Weibull(3.0, 7.7), Uniform(2.0, 19.0), LogUniform(1e-3, 1e5), Empirical((1.0, 2.0, 7.5)),
+    Outcomes.of((0.25, 0.5, 0.25)), Outcomes.of((1.0,)),
+]  # fmt: skip
+
+
+def wanted_of(law, u) -> np.ndarray:
+    return np.array(law.indices(u) if isinstance(law, Outcomes) else law.quantile(u), dtype=np.float64)
+
+
 @pytest.mark.parametrize("replication", [0, 1, 2, 12_345, 10**9])
-def test_draws_are_addressed_as_everywhere(replication: int) -> None:
-    found, out = program_of(Exponential(1.0)), np.empty(20_500)
-    _uniforms(found, draws.start(found), replication, out)
-    # both sides of every border between tiers, and some in between
+@pytest.mark.parametrize("law", [*LAWS, Constant(7.25)], ids=str)
+def test_draws_are_addressed_as_everywhere(law, replication: int) -> None:
+    """One by one, ahead, and again: both sides of every border between tiers, and some in between."""
+    found, out = program_of(law), np.empty(20_500)
+    place = draws.start(found)
     borders = [tier_of(i)[2] for i in range(len(out))]
-    at = sorted({0, 3, 4, 20_499, *borders, *(b - 1 for b in borders if b), *range(0, len(out), 997)})
-    for i in at:
-        assert out[i] == uniform(7, replication, "dwell x 0", i), i
+    index = sorted({*range(140), 20_499, *borders, *(b - 1 for b in borders if b), *range(0, len(out), 997)})
+    wanted = wanted_of(law, np.array([uniform(7, replication, "dwell x 0", i) for i in index]))
+    for _ in range(2):
+        _draws(place, replication, out)
+        assert out[index].tolist() == wanted.tolist()
+
+
+def test_draws_of_neighbouring_replications() -> None:
+    """However many first draws are made for all of a group: none, one, up to all; and again in another order."""
+    law = Exponential(1.0)
+    found, depths = program_of(law), set()
+    place = draws.start(found)
+    replications = [*range(900), 3, 2, 899, 17]
+    for replication in replications:
+        out = np.empty(replication // (3 * draws.MANY) + replication % 3)
+        _draws(place, replication, out)
+        depths.add(int(place.streams["depth"][0]))
+        wanted = law.quantile(np.array([uniform(7, replication, "dwell x 0", i) for i in range(len(out))]))
+        assert out.tolist() == wanted.tolist(), replication
+    assert depths == set(range(draws.MANY + 1))
 
 
 @COMPILE
-def _quantiles(program, u, out):
+def _quantiles(place, u, out):
     for i in range(len(u)):
-        out[i] = draws.quantile(program, 0, u[i])
+        out[i] = draws.quantile(place.values, at(place.streams, 0), u[i])
+
+
+@COMPILE
+def _transformed(place, u):
+    for first in range(0, len(u), draws.MANY):
+        for i in range(draws.MANY):
+            place.values[i] = u[first + i]
+        draws.transform(place.values, 0, at(place.streams, 0))
+        for i in range(draws.MANY):
+            u[first + i] = place.values[i]
 
 
 GRID = np.concatenate(
@@ -74,37 +134,18 @@ GRID = np.concatenate(
 )
 
 
-@pytest.mark.parametrize(
-    "law",
-    [
-        Exponential(1234.5), LogNormal(57.0, 0.8), LogNormal(3e-4, 2.0), LogNormal(1e200, 10.0),
-        LogNormal(1e-290, 60.0), Weibull(100.0, 0.75), Weibull(3.0, 7.7), Uniform(2.0, 19.0), LogUniform(1e-3, 1e5),
-        Empirical((1.0, 2.0, 7.5)),
-    ],
-    ids=str,
-)  # fmt: skip
+@pytest.mark.parametrize("law", LAWS, ids=str)
 def test_quantiles_have_the_same_bits(law) -> None:
-    out = np.empty(len(GRID))
-    _quantiles(program_of(law), GRID, out)
-    wanted = law.quantile(GRID)
-    different = np.flatnonzero(out != wanted)
-    assert len(different) == 0, (GRID[different[0]].hex(), out[different[0]].hex(), wanted[different[0]].hex())
-
-
-@COMPILE
-def _lognormals(block, median, sigma):
-    for row in range(len(block)):
-        draws.lognormals(block, row, median, sigma)
-
-
-@pytest.mark.parametrize(
-    "law", [LogNormal(57.0, 0.8), LogNormal(3e-4, 2.0), LogNormal(1e200, 10.0), LogNormal(1e-290, 60.0)], ids=str
-)
-def test_quantiles_made_together_have_the_same_bits(law) -> None:
-    block = GRID[: len(GRID) // draws.TOGETHER * draws.TOGETHER].reshape(-1, draws.TOGETHER).copy()
-    wanted = law.quantile(block)
-    _lognormals(block, law.median, law.sigma)
-    assert np.array_equal(block, wanted)
+    """One by one, and MANY together."""
+    place = draws.start(program_of(law))
+    u = GRID[: len(GRID) // draws.MANY * draws.MANY]
+    one_by_one, together = np.empty(len(u)), u.copy()
+    _quantiles(place, u, one_by_one)
+    _transformed(place, together)
+    wanted = wanted_of(law, u)
+    for out in (one_by_one, together):
+        different = np.flatnonzero(out != wanted)
+        assert len(different) == 0, (u[different[0]].hex(), out[different[0]].hex(), wanted[different[0]].hex())
 
 
 traced_log = traced(lambda x, a, b: portable.log(x))
@@ -129,27 +170,10 @@ def _exps(block):
 ])  # fmt: skip
 def test_traced_functions_have_the_same_bits(function, code, low: float, high: float) -> None:
     """Also where exp underflows to numbers that are not normal, and overflows."""
-    block = np.random.default_rng(3).uniform(low, high, (40_000, draws.TOGETHER))
+    block = np.random.default_rng(3).uniform(low, high, (40_000, draws.MANY))
     wanted = function(block)
     code(block)
     assert np.array_equal(block, wanted)
-
-
-@COMPILE
-def _durations(program, place, out):
-    place.index[:] = 0
-    for i in range(len(out)):
-        out[i] = draws.lognormal(program, place, 0, 5)
-
-
-def test_a_long_stream_of_durations() -> None:
-    """Draw by draw at first, later eight at a time: always the value of the uniform at that address."""
-    law, out = LogNormal(57.0, 0.8), np.empty(9000)
-    found = program_of(law)
-    _durations(found, draws.start(found), out)
-    at = [*range(140), *range(4080, 4120), *range(8170, 8230), 8999]
-    wanted = law.quantile(np.array([uniform(7, 5, "dwell x 0", i) for i in at]))
-    assert out[at].tolist() == wanted.tolist()
 
 
 @COMPILE
