@@ -70,6 +70,10 @@ precision_option = click.option(
     "--precision", "precisions", metavar="MEASURE=TARGET", multiple=True,
     help="Replicate until this half-width is reached ('downtime_min_per_year=2 %', '...=0.1 min/y'); repeat.",
 )  # fmt: skip
+rare_option = click.option(
+    "--rare", "rare", metavar="TEXT", multiple=True,
+    help="Ask for something rare: 'year_downtime > 4 h', 'vmcore_lost', 'panic without vmcore per panic'; repeat.",
+)  # fmt: skip
 out_option = click.option("--out", type=click.Path(path_type=Path), help="Directory for the results.")
 
 
@@ -77,6 +81,7 @@ out_option = click.option("--out", type=click.Path(path_type=Path), help="Direct
 @scenario_options
 @engine_option
 @precision_option
+@rare_option
 @workers_option
 @out_option
 def run(
@@ -86,6 +91,7 @@ def run(
     as_json: bool,
     engine: Engine,
     precisions: tuple[str, ...],
+    rare: tuple[str, ...],
     workers: int | None,
     out: Path | None,
 ) -> None:
@@ -95,7 +101,7 @@ def run(
     loaded = _load(file, overrides, seed)
     with Progress() as progress:
         precision = precision_of(precisions, engine)
-        found = study.run(loaded, engine=engine, precision=precision, workers=workers, progress=progress)
+        found = study.run(loaded, engine=engine, precision=precision, rare=rare, workers=workers, progress=progress)
     _show_measures(loaded, found, as_json)
     if out is not None:
         _store(out, loaded, found, _quiet=as_json)
@@ -127,6 +133,7 @@ def solve(file: str, overrides: tuple[str, ...], seed: int | None, as_json: bool
 )  # fmt: skip
 @engine_option
 @precision_option
+@rare_option
 @workers_option
 @out_option
 def compare(
@@ -138,6 +145,7 @@ def compare(
     variants: tuple[str, ...],
     engine: Engine,
     precisions: tuple[str, ...],
+    rare: tuple[str, ...],
     workers: int | None,
     out: Path | None,
 ) -> None:
@@ -153,7 +161,8 @@ def compare(
     loaded = _load(file, overrides, seed)
     with Progress() as progress:
         how: dict[str, Any] = {
-            "engine": engine, "precision": precision_of(precisions, engine), "workers": workers, "progress": progress
+            "engine": engine, "precision": precision_of(precisions, engine), "rare": rare, "workers": workers,
+            "progress": progress,
         }  # fmt: skip
         if variants:
             alternatives = {text: _load(file, (*overrides, *settings_of(text)), seed) for text in variants}

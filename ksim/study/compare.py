@@ -54,6 +54,7 @@ class Way(NamedTuple):
     progress: Progress | None
     asked: Sequence[str] | None = None
     precision: Mapping[str, str] | None = None
+    rare: Sequence[str] = ()
 
     def wants(self, measure: str) -> bool:
         return self.asked is None or measure in self.asked
@@ -66,6 +67,7 @@ def run(
     tails: bool | None = None,
     asked: Sequence[str] | None = None,
     precision: Mapping[str, str] | None = None,
+    rare: Sequence[str] = (),
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -75,8 +77,11 @@ def run(
     which takes a second; None: where nobody samples them. ``asked``: the measures that are wanted, with their
     differences (None: all); what nobody asked for is neither solved nor sampled. ``precision``: half-widths by measure
     ("2 %", "0.1 min/y"), until which it is sampled, MOST_REPLICATIONS at most, in place of a number of replications.
+    ``rare``: rare things, by the texts of ``ksim.study.rarities``.
     """
-    return _study(loaded, _own(loaded), Way(engine, tails, workers, progress, asked, precision), _idle(loaded, (None,)))
+    return _study(
+        loaded, _own(loaded), Way(engine, tails, workers, progress, asked, precision, rare), _idle(loaded, (None,))
+    )
 
 
 def compare(
@@ -87,6 +92,7 @@ def compare(
     tails: bool | None = None,
     asked: Sequence[str] | None = None,
     precision: Mapping[str, str] | None = None,
+    rare: Sequence[str] = (),
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -99,7 +105,7 @@ def compare(
             raise ScenarioError(f"strategy '{name}' is named twice")
     notes = _idle(loaded, strategies)
     lifecycles = {name: lifecycle(loaded.scenario, name) for name in strategies}
-    return _study(loaded, lifecycles, Way(engine, tails, workers, progress, asked, precision), notes)
+    return _study(loaded, lifecycles, Way(engine, tails, workers, progress, asked, precision, rare), notes)
 
 
 def compare_variants(
@@ -109,6 +115,7 @@ def compare_variants(
     tails: bool | None = None,
     asked: Sequence[str] | None = None,
     precision: Mapping[str, str] | None = None,
+    rare: Sequence[str] = (),
     workers: int | None = 1,
     progress: Progress | None = None,
 ) -> Study:
@@ -125,7 +132,7 @@ def compare_variants(
     lifecycles = {name: lifecycle(other.scenario) for name, other in variants.items()}
     notes = [f"{name}: {note}" for name, other in variants.items() for note in _idle(other, (None,))]
     return replace(
-        _study(loaded, lifecycles, Way(engine, tails, workers, progress, asked, precision), notes),
+        _study(loaded, lifecycles, Way(engine, tails, workers, progress, asked, precision, rare), notes),
         alternatives="variant",
     )
 
@@ -194,6 +201,7 @@ def _study(
         found += exact.get(name, [])
         rows += [row_of(loaded, name, measure, value) for measure, value in found if way.wants(measure)]
         rows += [row for row in _facts(loaded, name, lifecycles[name]) if way.wants(row["measure"])]
+        rows += _rare(loaded, name, lifecycles[name], way, notes)
     rows += _differences(loaded, list(lifecycles), outcome, reader, {name: dict(exact[name]) for name in exact})
     rows = [row for row in rows if not row["baseline"] or way.wants(row["measure"].removesuffix("_difference"))]
     if way.engine == "auto":
@@ -216,6 +224,18 @@ def _sampled(job: Job, way: Way, confidence: float, notes: list[str]) -> Outcome
     )
     notes += [f"{miss.lifecycle}: {miss.measure} is less precise than asked for: {miss.why}" for miss in found.missed]
     return found.outcome
+
+
+def _rare(loaded: Loaded, name: str, life: Lifecycle, way: Way, notes: list[str]) -> list[Row]:
+    if not way.rare:
+        return []
+    from ksim.study.rarities import answers  # late: few ask for them
+
+    scenario, own = loaded.scenario, list[str]()
+    found = answers(life, way.rare, way.engine, scenario.seed, scenario.confidence, own)
+    rows = [row_of(loaded, name, measure, value) for measure, value in found]
+    notes += [f"{name}: {note}" for note in own]
+    return rows
 
 
 def _facts(loaded: Loaded, name: str, life: Lifecycle) -> list[Row]:

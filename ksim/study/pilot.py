@@ -25,6 +25,7 @@ from ksim.model.course import course
 from ksim.model.lifecycle import Lifecycle
 from ksim.study.biased import Bias, Biased, Density
 from ksim.study.questions import Found, Question
+from ksim.study.replicate import collector_paused
 
 PATHS = 3000
 """Of one round."""
@@ -87,9 +88,10 @@ def pilot(life: Lifecycle, question: Question, seed: int) -> Pilot:
 def _walk(life: Lifecycle, question: Question, seed: int, stage: str, bias: Bias) -> list[Walked]:
     walker, follow = Biased(life, seed, stage, bias), question.asked(life.layout)
     walked = []
-    for number in range(PATHS):
-        found = follow(walker.steps(number))
-        walked.append(Walked(found, walker.weight, walker.log))
+    with collector_paused():
+        for number in range(PATHS):
+            found = follow(walker.steps(number))
+            walked.append(Walked(found, walker.weight, walker.log))
     return walked
 
 

@@ -33,6 +33,7 @@ from ksim.study.estimate import Estimate, t_quantile
 from ksim.study.pilot import pilot
 from ksim.study.pool import Progress, pieces_of, work_on
 from ksim.study.questions import Question
+from ksim.study.replicate import collector_paused
 
 PIECE = 1024
 TRIAL = 2000
@@ -102,6 +103,10 @@ class Sampler:
         self._follow = walk.question.asked(walk.life.layout)
 
     def run(self, first: int, count: int) -> Sums:
+        with collector_paused():
+            return self._run(first, count)
+
+    def _run(self, first: int, count: int) -> Sums:
         sums, terms = Sums(n=count), dict[str, list[float]]()
         for number in range(first, first + count):
             found = self._follow(self._walker.steps(number))

@@ -77,12 +77,14 @@ def _loaded(task: Task) -> dict[str, Loaded]:
 
 
 def _study(how: How, loaded: dict[str, Loaded]) -> Study:
-    engine, asked, precision = how.engine, how.measures, how.precision
+    asked: dict[str, Any] = {
+        "engine": how.engine, "asked": how.measures, "precision": how.precision, "rare": how.rare
+    }  # fmt: skip
     if how.variants:
-        return compare_variants(loaded, engine=engine, asked=asked, precision=precision)
+        return compare_variants(loaded, **asked)
     if how.strategies:
-        return compare(loaded[""], how.strategies, engine=engine, asked=asked, precision=precision)
-    return run(loaded[""], engine=engine, asked=asked, precision=precision)
+        return compare(loaded[""], how.strategies, **asked)
+    return run(loaded[""], **asked)
 
 
 def key_of(how: How, loaded: dict[str, Loaded]) -> str:

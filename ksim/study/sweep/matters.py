@@ -92,4 +92,4 @@ def _is_sampled(how: How, graphs: Sequence[Lifecycle]) -> bool:
             Solution(graph)
     except NotSolvable:
         return True
-    return any(map(is_tail, how.measures))  # some of them may have no exact value
+    return bool(how.rare) or any(map(is_tail, how.measures))  # some of them may have no exact value

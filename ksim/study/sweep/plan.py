@@ -61,6 +61,7 @@ class How:
     """What is done at each point. ``strategies`` are compared, or ``variants`` (name -> settings), or neither.
 
     ``precision``: half-widths by measure, as texts, in place of the scenario's number of replications.
+    ``rare``: rare things, by the texts of ``ksim.study.rarities``.
     """
 
     strategies: tuple[str, ...] = ()
@@ -68,6 +69,7 @@ class How:
     measures: tuple[str, ...] = DEFAULT_MEASURES
     engine: Engine = "auto"
     precision: Mapping[str, str] = field(default_factory=dict)
+    rare: tuple[str, ...] = ()
 
     def shown(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -77,6 +79,7 @@ class How:
             "measures": list(self.measures),
             "engine": self.engine,
             "precision": dict(self.precision),
+            "rare": list(self.rare),
         }
 
 

@@ -25,6 +25,7 @@ from ksim.model.loader import read
 from ksim.model.problems import Problems
 from ksim.study.engine import Engine
 from ksim.study.measures import check_name
+from ksim.study.rarities import question_of
 from ksim.study.sequential import Target
 from ksim.study.sweep.designs import SAMPLED, Design, Kind, Point, check_salib
 from ksim.study.sweep.factors import Factor, Levels, Range, levels_of, range_of, settings, shown
@@ -85,6 +86,7 @@ class StudyTable(Table):
     measures: tuple[Name, ...] = DEFAULT_MEASURES
     engine: Engine = "auto"
     precision: dict[Name, Name] = Field(default_factory=dict)
+    rare: tuple[Name, ...] = ()
     budget: Annotated[float | None, PlainValidator(_budget)] = None
 
 
@@ -116,6 +118,7 @@ class _Reader:
             measures=tuple(dict.fromkeys([*table.measures, *table.precision])),
             engine=table.engine,
             precision=dict(table.precision),
+            rare=table.rare,
         )
         self._check(table, how)
         design = Design(table.design.kind, table.design.points, table.design.seed)
@@ -139,6 +142,8 @@ class _Reader:
         self._try(("strategies",), lambda: check_strategies(how.strategies))
         for name in table.measures:
             self._try(("measures",), lambda name=name: check_name(name))
+        for text in table.rare:
+            self._try(("rare",), lambda text=text: question_of(text))
         for name, text in table.precision.items():
             self._try(("precision", name), lambda name=name: check_name(name))
             self._try(("precision", name), lambda text=text: Target.parse(text))
