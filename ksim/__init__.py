@@ -18,4 +18,4 @@ The path of data:  scenario.toml -> model.loader -> model.compose -> Lifecycle
     One crash:     scenario.micro -> micro.machine -> Ending -> model.compose.recovery -> study.story
 """
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"

@@ -93,6 +93,16 @@ def test_readme_scenario_loads(tmp_path: Path) -> None:
     assert scenario.host.memory == 512 * 2**30
 
 
+def test_readme_study_is_the_one_that_its_commands_run(tmp_path: Path) -> None:
+    from ksim.study.sweep.study_file import plan_of
+
+    blocks = [block for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL) if "[factors]" in block]
+    (tmp_path / "firmware.toml").write_text(blocks[0], "utf-8")
+    committed = TOP / "experiments" / "studies" / "firmware.toml"
+    assert str(committed.relative_to(TOP)) in README
+    assert plan_of(tmp_path / "firmware.toml").digest == plan_of(committed).digest
+
+
 def test_readme_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     block = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert block is not None

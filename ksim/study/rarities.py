@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ksim.errors import NotSolvable, ScenarioError, UnitError
+from ksim.evidence.transition import Layout
 from ksim.exact.solve import Solution
 from ksim.model.lifecycle import Lifecycle
 from ksim.study import estimate
@@ -24,6 +26,8 @@ PATHS = 20_000
 """Of one answer, besides those of the pilot."""
 _YEAR = re.compile(rf"(?:({'|'.join(BUDGETS)})_)?year_downtime\s*>\s*(.+)")
 _EVENT = re.compile(r"(\S+)(?:\s+without\s+(\S+))?\s+per\s+(\S+)")
+EVENTS = {"panic", "vmcore", "kill", "damage"}
+"""Those that nodes of ksim's own strategies and faults count."""
 ALIASES = {"vmcore_lost": "panic without vmcore per panic"}
 
 
@@ -50,7 +54,7 @@ def answers(
 
     Raises NotSolvable where the exact value is asked for and there is none.
     """
-    for question in map(question_of, texts):
+    for measure, question in _fitting(life.layout, texts):
         question.asked(life.layout)  # whether there is anything of the kind
         exact: list[Estimate] = []
         try:
@@ -60,11 +64,22 @@ def answers(
                 raise
         if engine in ("simulated", "compiled") or not exact:
             found = rare(life, question, seed=seed, paths=PATHS, confidence=confidence)
-            yield question.measure, found.estimate
+            yield measure, found.estimate
             if found.reduction is not None:
                 gained = Estimate(found.reduction, None, confidence, found.paths, "1", found.estimate.method)
-                yield f"{question.measure}:variance_reduction", gained
+                yield f"{measure}:variance_reduction", gained
             if found.note:
-                notes.append(f"{question.measure}: {found.note}")
+                notes.append(f"{measure}: {found.note}")
         for value in exact:
-            yield question.measure, value
+            yield measure, value
+
+
+def _fitting(layout: Layout, texts: Sequence[str]) -> Iterator[tuple[str, Question]]:
+    """Measures, and the questions behind them that make sense here: a strategy may be one that has no vmcore, or no panic to speak of."""
+    missing = EVENTS - set(layout.events)
+    for question in map(question_of, texts):
+        if not isinstance(question, RareEvent):
+            yield question.measure, question
+        elif question.of not in missing and question.per not in missing:
+            own = replace(question, without="") if question.without in missing else question
+            yield question.measure, own

@@ -152,6 +152,29 @@ def test_precision_decides_how_long_a_cell_takes(ksim, tmp_path: Path) -> None:
     assert int(rows[0]["n"]) > int(rows[1]["n"])
 
 
+def test_rare_things_are_asked_of_every_cell(ksim, study: Path, tmp_path: Path) -> None:
+    study.write_text('rare = ["year_downtime > 48 h", "vmcore_lost"]\n' + STUDY.replace('"300 s"', '"900 s"'))
+    assert ksim("sweep", "mine.toml", "--out", "out", "--workers", "1").code == 0
+    with (tmp_path / "out" / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    lost = {row["estimate"] for row in rows if row["measure"] == "panic_without_vmcore_per_panic"}
+    assert lost == {"1.0"}  # neither strategy saves one
+    bad = [row for row in rows if row["measure"] == "year_downtime_over_2880_min"]
+    assert {row["method"] for row in bad} == {"exact"}
+    assert all(0.0 < float(row["estimate"]) < 0.01 for row in bad)
+
+
+@pytest.mark.slow
+def test_rare_things_are_sampled_with_their_reduction(ksim) -> None:
+    words = ("--rare", "year_downtime > 48 h", "--set", "replications=200", "--json")
+    rows = json.loads(ksim("run", "rack-server", "--engine", "simulated", *words).out)["rows"]
+    found = {row["method"]: row for row in rows if row["measure"] == "year_downtime_over_2880_min"}
+    sampled, exact = found["importance sampling"], found["exact"]
+    # 4 half-widths are 7.8 standard errors: a false alarm once in 10^14
+    assert abs(sampled["estimate"] - exact["estimate"]) < 4.0 * sampled["half_width"]
+    assert next(row["estimate"] for row in rows if row["measure"].endswith(":variance_reduction")) > 2.0
+
+
 def test_assumed_says_what_could_flip_the_conclusion(ksim, tmp_path: Path) -> None:
     words = ("--strategy", "full_reboot", "--strategy", "kdump_kexec", "--measure", "software_downtime_min_per_year")
     done = ksim("sweep", "rack-server", "--assumed", *words)
