@@ -56,6 +56,15 @@ class Batches:
 
     def run(self, first: int, many: int, horizon_s: float) -> tuple[Ledger, npt.NDArray[np.int64]]:
         """The ledger of replications ``first`` to ``first + many - 1``, and their COLUMNS in ticks (many, 4)."""
+        sums = self._walked(first, many, horizon_s)
+        self.steps += int(sums.counts[1])
+        return self._ledger(sums), sums.columns
+
+    def steps_of(self, replication: int, horizon_s: float) -> int:
+        """How many transitions a replication has."""
+        return int(self._walked(replication, 1, horizon_s).counts[1])
+
+    def _walked(self, first: int, many: int, horizon_s: float) -> Sums:
         rows = len(self._names.rows)
         sums = Sums(
             moments=np.zeros((rows, 5, 2), np.uint64),
@@ -68,8 +77,7 @@ class Batches:
         )
         has_year = horizon_s >= YEAR_S
         tally(self._program, self._facts, self._place, self._room, sums, first, float(horizon_s), has_year)
-        self.steps += int(sums.counts[1])
-        return self._ledger(sums), sums.columns
+        return sums
 
     def _ledger(self, sums: Sums) -> Ledger:
         names, columns = self._names.rows, len(self._names.columns)

@@ -44,9 +44,8 @@ class Batcher:
 
 def batches_of(job: Job) -> list[Piece]:
     """Batches of about STEPS transitions, by the look of the first replication."""
-    trial = Batcher(job)
-    trial.run(job.first, 1)
-    steps = max(1, trial.steps)
+    trials = [Batches(life, job.seed).steps_of(job.first, job.horizon_s) for life in job.lifecycles.values()]
+    steps = max(1, sum(trials))
     # the square of what a replication can sum up to, times their number, has to fit into 127 bits
     most = 1 << max(0, 127 - 2 * ticks(job.horizon_s).bit_length())
     return pieces_of(job.replications, min(LARGEST, most, max(1, STEPS // steps)), job.first)

@@ -197,7 +197,8 @@ def _study(
     for name in lifecycles:
         found = []
         if outcome is not None and reader is not None:
-            found += measures.sampled(outcome.ledgers[name], scenario.horizon, scenario.confidence, reader)
+            ledger = outcome.ledgers[name]
+            found += measures.sampled(ledger, scenario.horizon, scenario.confidence, reader, way.wants)
         found += exact.get(name, [])
         rows += [row_of(loaded, name, measure, value) for measure, value in found if way.wants(measure)]
         rows += [row for row in _facts(loaded, name, lifecycles[name]) if way.wants(row["measure"])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ksim.errors import ScenarioError, nearest
@@ -50,10 +50,19 @@ def check_name(measure: str) -> None:
         raise ScenarioError(f"unknown measure '{measure}'{nearest(measure, names())} (known: {', '.join(names())})")
 
 
-def sampled(ledger: Ledger, horizon_s: float, confidence: float, method: str = "simulated") -> list[Measure]:
-    """The measures of one design point by ``method``; ``year_...``: the first year of a host that starts at time 0."""
-    found = _sampled(ledger, horizon_s, confidence)
-    return [(name, replace(value, method=method)) for name, value in found if value is not None]
+def sampled(
+    ledger: Ledger,
+    horizon_s: float,
+    confidence: float,
+    method: str = "simulated",
+    wants: Callable[[str], bool] = lambda measure: True,
+) -> list[Measure]:
+    """The measures of one design point by ``method``; ``year_...``: the first year of a host that starts at time 0.
+
+    ``wants``: which of them are asked for.
+    """
+    found = _sampled(ledger, horizon_s, confidence, wants)
+    return [(name, replace(value, method=method)) for name, value in found if value is not None and wants(name)]
 
 
 def units(life: Lifecycle, horizon_s: float) -> dict[str, str]:
@@ -70,7 +79,9 @@ def units(life: Lifecycle, horizon_s: float) -> dict[str, str]:
     return {name: found.unit for name, found in _sampled(ledger, horizon_s, 0.5) if found is not None}
 
 
-def _sampled(ledger: Ledger, horizon_s: float, confidence: float) -> Iterator[tuple[str, Estimate | None]]:
+def _sampled(
+    ledger: Ledger, horizon_s: float, confidence: float, wants: Callable[[str], bool] = lambda measure: True
+) -> Iterator[tuple[str, Estimate | None]]:
     per_year = YEAR_S / horizon_s
 
     def mean(column: str, scale: float, unit: str) -> Estimate:
@@ -90,11 +101,13 @@ def _sampled(ledger: Ledger, horizon_s: float, confidence: float) -> Iterator[tu
             yield f"{group}outages_per_year", mean(f"{group}outages", per_year, "1/y")
         yield f"{group}outage_s_mean", estimate.ratio(ledger.ratio(f"{group}outage", group), "s", confidence)
         for name, q in QUANTILES.items():
-            yield f"{group}outage_s_{name}", estimate.quantile(ledger.lengths[group], q, "s", confidence)
+            if wants(f"{group}outage_s_{name}"):  # quantiles take longer than all the rest
+                yield f"{group}outage_s_{name}", estimate.quantile(ledger.lengths[group], q, "s", confidence)
     for group in GROUPS:
         for name, q in QUANTILES.items():
-            found = estimate.quantile(ledger.years[group], q, "min", confidence, 1.0 / MINUTE_S)
-            yield f"{group}year_downtime_min_{name}", found
+            if wants(f"{group}year_downtime_min_{name}"):
+                found = estimate.quantile(ledger.years[group], q, "min", confidence, 1.0 / MINUTE_S)
+                yield f"{group}year_downtime_min_{name}", found
     for nines, count in ledger.missed.items():
         yield f"year_misses_{nines}_nines", estimate.proportion(count, ledger.years[""].n, confidence)
     captured, panics = ledger.events.get("vmcore", 0), ledger.events.get("panic", 0)

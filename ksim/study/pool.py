@@ -45,6 +45,10 @@ def pieces_of(total: int, size: int, first: int = 0) -> list[Piece]:
 
 def work_in_threads(job: T, hires: Hires[T, R], pieces: Iterable[Piece], workers: int) -> Iterator[tuple[Piece, R]]:
     """The same in threads of this process, for workers that release the GIL. Each does one piece at a time."""
+    if workers == 1:
+        worker = hires(job)
+        yield from ((piece, worker.run(*piece)) for piece in pieces)
+        return
     hired: SimpleQueue[Worker[R]] = SimpleQueue()
     for _ in range(workers):
         hired.put(hires(job))

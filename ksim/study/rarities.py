@@ -75,7 +75,7 @@ def answers(
 
 
 def _fitting(layout: Layout, texts: Sequence[str]) -> Iterator[tuple[str, Question]]:
-    """Measures, and the questions behind them that make sense here: a strategy may be one that has no vmcore, or no panic to speak of."""
+    """Measures, and the questions behind them that make sense here: a strategy may be one that has no vmcore."""
     missing = EVENTS - set(layout.events)
     for question in map(question_of, texts):
         if not isinstance(question, RareEvent):

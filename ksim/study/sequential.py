@@ -168,7 +168,8 @@ def _asked(job: Job, targets: Mapping[str, Target]) -> dict[str, dict[str, Targe
 def _missed(run: Run, job: Job, asked: dict[str, dict[str, Target]], confidence: float) -> tuple[Missed, ...]:
     missed = []
     for name, targets in asked.items():
-        found = dict(measures.sampled(run.outcome.ledgers[name], job.horizon_s, confidence))
+        ledger = run.outcome.ledgers[name]
+        found = dict(measures.sampled(ledger, job.horizon_s, confidence, wants=targets.__contains__))
         for measure, target in targets.items():
             miss = judge(name, measure, found.get(measure), target)
             if miss is not None:
