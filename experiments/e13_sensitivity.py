@@ -21,7 +21,7 @@ BIOS, KEXEC = "full_reboot", "kexec_reboot"
 HOW = How(strategies=COMPARED, measures=(OUTAGE, YEAR), engine="exact")
 TOP = 10
 TOGETHER = "all at random"
-POINTS = 512
+POINTS = 256
 
 
 def sweeps(loaded: Mapping[str, Loaded], workers: int | None, progress: Progress | None) -> Study:

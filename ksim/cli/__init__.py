@@ -7,6 +7,7 @@ Nothing heavy is imported before a command needs it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import sys
@@ -268,6 +269,7 @@ def _store(directory: Path, loaded: Loaded, found: Study, *, _quiet: bool) -> No
 
 def main() -> NoReturn:
     """The ``ksim`` command."""
+    gc.set_threshold(100_000, 50, 100)  # imports make much and leave little behind: looking through it takes a tenth
     exit_with(lambda: cli.main(prog_name="ksim", standalone_mode=False))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from ksim.evidence.sums import Histogram, Moments
+from ksim.study.special import special
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,13 @@ def enclosed(value: float, error: float, unit: str) -> Estimate:
 @cache
 def t_quantile(degrees: int, confidence: float) -> float:
     """Two-sided quantile of Student's t."""
-    from scipy.special import stdtrit  # half a second of import that --help must not pay
-
-    return float(stdtrit(degrees, 0.5 + confidence / 2.0))
+    return float(special().stdtrit(degrees, 0.5 + confidence / 2.0))
 
 
 @cache
 def normal_quantile(confidence: float) -> float:
     """Two-sided quantile of the normal law."""
-    from scipy.special import ndtri
-
-    return float(ndtri(0.5 + confidence / 2.0))
+    return float(special().ndtri(0.5 + confidence / 2.0))
 
 
 def mean(moments: Moments, scale: float, unit: str, confidence: float, method: str = "simulated") -> Estimate:
@@ -104,8 +101,7 @@ def quantile(lengths: Histogram, q: float, unit: str, confidence: float, scale: 
 
 def _ranks(n: int, q: float, confidence: float) -> tuple[int, int]:
     """Ranks whose order statistics enclose the q-quantile with at least this confidence (0 or n+1: none do)."""
-    from scipy.special import bdtr
-
+    bdtr = special().bdtr
     tail = (1.0 - confidence) / 2.0
     low, high = 0, n + 1
     # P(X_(r) > quantile) = P(fewer than r values below it) = bdtr(r - 1, n, q)

@@ -34,6 +34,7 @@ from ksim.study.pilot import pilot
 from ksim.study.pool import Progress, pieces_of, work_on
 from ksim.study.questions import Question
 from ksim.study.replicate import collector_paused
+from ksim.study.special import special
 
 PIECE = 1024
 TRIAL = 2000
@@ -198,8 +199,7 @@ def _estimated(
 
 def gamma_half_width(total: float, variance: float, one: float, confidence: float) -> float:
     """The longer arm of Fay and Feuer's interval for a sum of weighted counts, of which ``one`` more may come."""
-    from scipy.special import gammaincinv  # late: half a second of import
-
+    gammaincinv = special().gammaincinv
     tail = (1.0 - confidence) / 2.0
     above, spread = total + one, variance + one * one
     high = spread / above * float(gammaincinv(above * above / spread, 1.0 - tail))
