@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ def _assumed(
 
 def _finish(plan: Plan, directory: Path, shard: str, state: State, left_out: list[str], as_json: bool) -> None:
     """The answer, the files beside the store, and what is missing."""
-    from ksim.report.sweep import content_of, files_of, show_sweep
+    from ksim.report.sweep import content_of, files_of, show_sweep, told
     from ksim.report.text import Printer
     from ksim.study.replicate import collector_paused
     from ksim.study.results import json_text, write
@@ -100,10 +101,13 @@ def _finish(plan: Plan, directory: Path, shard: str, state: State, left_out: lis
         content = content_of(store)
         if as_json:
             click.echo(json_text({"schema_version": 1, "manifest": store.about, "rows": content.rows}), nl=False)
-        elif not shard:
+        elif not shard and sys.stdout.isatty():
             show_sweep(Printer(), plan, content)
+        answer = "" if shard else told(plan, content)
+        if not (as_json or sys.stdout.isatty()):
+            click.echo(answer, nl=False)
         if not shard and state.is_whole:
-            files = dict(files_of(plan, content))
+            files = dict(files_of(content, answer))
             write(directory, files)
             click.echo(f"Written to {directory}: {', '.join([*files, store.path.name])}", err=as_json)
         elif shard:

@@ -42,11 +42,11 @@ def content_of(store: Store) -> Content:
     return Content(store, rows, points, list(notes))
 
 
-def files_of(plan: Plan, content: Content) -> Iterator[tuple[str, str]]:
-    """(name, content) of each file beside the store."""
+def files_of(content: Content, answer: str) -> Iterator[tuple[str, str]]:
+    """(name, content) of each file beside the store; ``answer``: what was told."""
     store = content.store
     yield "table.csv", csv_text(store.columns, content.rows)
-    yield "summary.md", summary(plan, content)
+    yield "summary.md", f"# {store.about['study']}\n\n`{store.about['command']}`\n\n```text\n{answer}```\n"
     yield "manifest.json", json_text({key: value for key, value in store.about.items() if key != "columns"})
 
 
@@ -60,10 +60,9 @@ def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
     return text.getvalue()
 
 
-def summary(plan: Plan, content: Content) -> str:
-    """The readable answer as Markdown, with the command that makes it again."""
-    body = block(lambda printer: show_sweep(printer, plan, content))
-    return f"# {plan.name}\n\n`{content.store.about['command']}`\n\n{body}"
+def told(plan: Plan, content: Content) -> str:
+    """What a terminal would show, as text."""
+    return block(lambda printer: show_sweep(printer, plan, content)).removeprefix("```text\n").removesuffix("```\n")
 
 
 def show_sweep(printer: Printer, plan: Plan, content: Content) -> None:

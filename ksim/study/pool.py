@@ -141,6 +141,7 @@ def processes(workers: int, initializer: Callable[..., None], arguments: tuple[A
     """A pool of processes that begin with ``initializer``, which has to call ``at_birth``."""
     kinds = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in kinds else None)
+    context.set_forkserver_preload(["__main__", initializer.__module__])  # imported once, and not by each worker
     return ProcessPoolExecutor(workers, mp_context=context, initializer=initializer, initargs=arguments)
 
 

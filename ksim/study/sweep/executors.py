@@ -57,6 +57,11 @@ class Here:
         pass
 
 
+def _at_birth() -> None:
+    """Here, so that a worker is born with all that cells need."""
+    at_birth()
+
+
 class Local:
     """Processes on this machine."""
 
@@ -65,7 +70,7 @@ class Local:
         self._pool = self._new()
 
     def _new(self) -> ProcessPoolExecutor:
-        return processes(self.workers, at_birth)
+        return processes(self.workers, _at_birth)
 
     def submit(self, tasks: Sequence[Task]) -> Future[Done]:
         return self._pool.submit(compute, tasks)
