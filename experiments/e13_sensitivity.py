@@ -109,10 +109,10 @@ def _together(host: str, rows: Sequence[Row]) -> str:
     values = [own for (parameter, _), own in savings(rows, YEAR).items() if parameter == TOGETHER]
     wins = {name: sum(_best(own) == name for own in values) for name in COMPARED}
     saves = sum(own[0] > 0.0 for own in values)
-    shares = ", ".join(f"{name} in {100 * many / len(values):.0f} %" for name, many in wins.items() if many)
+    shares = ", ".join(f"{name} {many} times" for name, many in wins.items() if many)
     return (
-        f"{host}: with all numbers drawn from their ranges together, {len(values)} times, kexec_reboot has less "
-        f"software downtime than full_reboot in {100 * saves / len(values):.0f} %; the best of all is {shares}."
+        f"{host}: with all numbers drawn from their ranges together, kexec_reboot has less software downtime than "
+        f"full_reboot {saves} times of {len(values)}; the best of all is {shares}."
     )
 
 
