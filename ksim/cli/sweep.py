@@ -66,7 +66,7 @@ def sweep(
             state = study_sweep.sweep(
                 plan, directory, where, command=command_line(), report=report, must_matter=not assumed
             )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, OSError):
         click.echo(f"ksim: what is done is kept in {directory}; the same command goes on", err=True)
         raise
     _finish(plan, directory, shard, state, left_out, as_json)

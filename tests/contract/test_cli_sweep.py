@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -138,6 +139,24 @@ def test_a_spent_budget_is_code_3_and_goes_on(ksim, study: Path, tmp_path: Path)
     assert "0 of 4 points are done; the same command goes on" in done.err
     assert not (tmp_path / "out" / "table.csv").exists()
     assert ksim("sweep", "mine.toml", "--out", "out").code == 0
+
+
+def test_a_full_disk_is_code_3_and_goes_on(ksim, study: Path, tmp_path: Path) -> None:
+    """No file of the child may grow beyond 16 KiB, which the system says as it says that a disk is full."""
+    limit = 16 << 10
+    done = subprocess.run(
+        [sys.executable, "-m", "ksim", "sweep", "mine.toml", "--out", "out", "--workers", "1"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+    assert done.returncode == 3, done
+    assert "what is done is kept in out; the same command goes on" in done.stderr
+    assert "ksim: cannot write: out/sweep.sqlite: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert ksim("sweep", "mine.toml", "--out", "out").code == 0
+    assert ksim("sweep", "mine.toml", "--out", "alone").code == 0
+    ours, theirs = ((tmp_path / folder / "table.csv").read_bytes() for folder in ("out", "alone"))
+    assert ours == theirs
 
 
 def test_precision_decides_how_long_a_cell_takes(ksim, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from ksim.study.sweep import executors
 from ksim.study.sweep import store as store_module
 from ksim.study.sweep.cells import Done, compute
 from ksim.study.sweep.plan import Task
-from ksim.study.sweep.store import Store, StoreError, opened
+from ksim.study.sweep.store import Store, StoreError, named, opened
 from ksim.study.sweep.study_file import plan_of
 from ksim.study.sweep.sweep import STORE, State, Where, merge, store_name, sweep
 
@@ -274,12 +274,13 @@ def test_a_full_disk_loses_nothing(study: Path, tmp_path: Path, monkeypatch: pyt
 
     def full(self: Store, cells: object) -> None:
         if kept:
-            raise StoreError(f"{self.path}: database or disk is full")
+            with named(self.path):
+                raise sqlite3.OperationalError("database or disk is full")
         kept.append(1)
         add(self, cells)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Store, "add", full)
-    with pytest.raises(StoreError, match="disk is full"):
+    with pytest.raises(OSError, match=r"sweep\.sqlite: database or disk is full"):
         sweep(plan, out, Where(workers=1))
     monkeypatch.undo()
     with opened(out / STORE) as store:

@@ -7,6 +7,7 @@ its own content: a damaged file is named, and never computed over in silence.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import sqlite3
@@ -73,7 +74,7 @@ class Store:
         self._connection.close()
 
     def add(self, cells: Iterable[tuple[Cell, Mapping[str, str]]]) -> None:
-        """Cells with their parameters, all or none of them. Raises StoreError where they cannot be kept."""
+        """Cells with their parameters, all or none of them. Raises OSError where they cannot be kept."""
         with named(self.path), self._connection:
             self._connection.executemany(
                 "INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?)", (_line(cell, own) for cell, own in cells)
@@ -168,10 +169,12 @@ def check_is_of(store: Store, plan: Plan) -> None:
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """What SQLite or the system finds wrong is said of the file."""
+    """What SQLite or the system finds wrong is said of the file. Raises StoreError; OSError where the disk is full."""
     try:
         yield
     except sqlite3.DatabaseError as error:
+        if "disk" in str(error) and "malformed" not in str(error):  # is full, or has an I/O error
+            raise OSError(errno.ENOSPC, f"{path}: {error}") from None
         if isinstance(error, sqlite3.OperationalError):
             raise StoreError(f"{path}: {error}") from None
         raise StoreError(f"{path} is damaged, or no store of a sweep: {error}") from None
