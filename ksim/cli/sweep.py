@@ -157,10 +157,9 @@ def results(
     from ksim.report.text import Printer
     from ksim.study.results import json_text
     from ksim.study.sweep.select import chosen
-    from ksim.study.sweep.store import opened
-    from ksim.study.sweep.sweep import STORE
+    from ksim.study.sweep.store import opened, store_at
 
-    with opened(file / STORE if file.is_dir() else file) as store:
+    with opened(store_at(file)) as store:
         rows = chosen(store, [_condition(text) for text in conditions], measures)
         about: dict[str, Any] = store.about
         columns = store.columns

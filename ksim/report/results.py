@@ -5,13 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ksim.errors import KsimError, ScenarioError, nearest
 from ksim.report.rows import Row, frame
 from ksim.report.sweep import csv_text
 from ksim.report.text import Printer, number
 from ksim.study.results import write
+from ksim.study.sweep.store import opened, store_at
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def frame_of(path: Path | str) -> pd.DataFrame:
+    """A sweep, by its store or folder, as a tidy DataFrame: one row per design point, alternative and measure.
+
+    Finished or still growing. Raises StoreError for what is no store, or damaged.
+    """
+    with opened(store_at(Path(path))) as store:
+        return frame(list(store.rows()), store.columns)
 
 
 def show_rows(printer: Printer, rows: Sequence[Row], columns: Sequence[str]) -> None:

@@ -73,10 +73,13 @@ def test_results_filters_pivots_and_exports(ksim, study: Path, tmp_path: Path) -
     import pandas as pd
     import pyarrow.parquet
 
+    from ksim.report.results import frame_of
+
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "some.parquet"),
         pd.read_csv(tmp_path / "some.csv", dtype={"kernel.panic_on_oops": str, "baseline": str}, keep_default_na=False),
     )
+    pd.testing.assert_frame_equal(frame_of("out"), pd.read_parquet(tmp_path / "some.parquet"))
     about = json.loads(pyarrow.parquet.read_schema(tmp_path / "some.parquet").metadata[b"ksim"])
     assert about["command"] == "ksim sweep mine.toml"
 

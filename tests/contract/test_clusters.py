@@ -19,9 +19,9 @@ from ksim.errors import KsimError
 from ksim.report.sweep import csv_text
 from ksim.study.sweep import executors
 from ksim.study.sweep.cells import Done
-from ksim.study.sweep.store import opened
+from ksim.study.sweep.store import STORE, opened
 from ksim.study.sweep.study_file import plan_of
-from ksim.study.sweep.sweep import STORE, State, Where, sweep
+from ksim.study.sweep.sweep import State, Where, sweep
 
 STUDY = """
 scenario = "host.toml"

@@ -23,9 +23,9 @@ from ksim.study.sweep import executors
 from ksim.study.sweep import store as store_module
 from ksim.study.sweep.cells import Done, compute
 from ksim.study.sweep.plan import Task
-from ksim.study.sweep.store import Store, StoreError, named, opened
+from ksim.study.sweep.store import STORE, Store, StoreError, named, opened
 from ksim.study.sweep.study_file import plan_of
-from ksim.study.sweep.sweep import STORE, State, Where, merge, store_name, sweep
+from ksim.study.sweep.sweep import State, Where, merge, store_name, sweep
 
 STUDY = """
 scenario = "rack-server"

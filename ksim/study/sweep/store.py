@@ -22,6 +22,7 @@ from ksim.study.replicate import collector_paused
 from ksim.study.sweep.cells import CELL_COLUMNS, VERSIONS, Cell, rows_of
 from ksim.study.sweep.plan import Plan
 
+STORE = "sweep.sqlite"
 APPLICATION = 0x6B73696D
 """PRAGMA application_id: "ksim" in ASCII."""
 SCHEMA = 1
@@ -150,6 +151,11 @@ def opened(path: Path, *, to_write: bool = False) -> Store:
             connection.close()
             raise
     return store
+
+
+def store_at(path: Path) -> Path:
+    """The store itself, of the folder of a sweep."""
+    return path / STORE if path.is_dir() else path
 
 
 def check_is_of(store: Store, plan: Plan) -> None:

@@ -22,9 +22,7 @@ from ksim.study.sweep.cells import Cell, Failed, rows_of
 from ksim.study.sweep.executors import executor_of, shard, work
 from ksim.study.sweep.matters import check_factors
 from ksim.study.sweep.plan import Plan
-from ksim.study.sweep.store import Store, StoreError, check_is_of, create, opened
-
-STORE = "sweep.sqlite"
+from ksim.study.sweep.store import STORE, Store, StoreError, check_is_of, create, opened
 
 
 @dataclass(frozen=True, slots=True)
