@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ksim.study.sweep.plan import How, Plan
     from ksim.study.sweep.sweep import State
 
+MOST_FAILED = 10
+"""Points that are named one by one."""
 STUDY_HELP = "STUDY is a file in TOML: a scenario, [factors], and what is asked; with --assumed, a scenario or base."
 
 
@@ -106,7 +108,7 @@ def _finish(plan: Plan, directory: Path, shard: str, state: State, left_out: lis
         answer = "" if shard else told(plan, content)
         if not (as_json or sys.stdout.isatty()):
             click.echo(answer, nl=False)
-        if not shard and state.is_whole:
+        if not shard and state.is_over:
             files = dict(files_of(content, answer))
             write(directory, files)
             click.echo(f"Written to {directory}: {', '.join([*files, store.path.name])}", err=as_json)
@@ -114,10 +116,14 @@ def _finish(plan: Plan, directory: Path, shard: str, state: State, left_out: lis
             click.echo(f"{state.done} of {state.points} points of shard {shard} in {store.path}", err=as_json)
     if left_out:
         click.echo(f"Note: no range is known of {', '.join(left_out)}.", err=True)
-    for place, reason in sorted((state.failed or {}).items()):
+    failed = state.failed or {}
+    for place, reason in sorted(failed.items())[:MOST_FAILED]:
         click.echo(f"ksim: {plan.named(place)}: {reason}", err=True)
+    if len(failed) > MOST_FAILED:
+        click.echo(f"ksim: ... and {len(failed) - MOST_FAILED} more points like that", err=True)
     if not state.is_whole:
-        click.echo(f"ksim: {state.done} of {state.points} points are done; the same command goes on", err=True)
+        how = "for the others, the study has to change" if state.is_over else "the same command goes on"
+        click.echo(f"ksim: {state.done} of {state.points} points are done; {how}", err=True)
         raise SystemExit(3)
 
 
@@ -130,9 +136,10 @@ def merge(target: Path, shards: tuple[Path, ...]) -> None:
     Afterwards ksim sweep in the folder of TARGET computes what is still missing, and writes the tables.
     """
     from ksim.study.sweep import sweep as study_sweep
+    from ksim.study.sweep.store import store_at
 
-    done, points = study_sweep.merge(target, shards)
-    click.echo(f"{done} of {points} points in {target}")
+    done, points = study_sweep.merge(store_at(target), [store_at(shard) for shard in shards])
+    click.echo(f"{done} of {points} points in {store_at(target)}")
 
 
 @click.command()
@@ -159,7 +166,15 @@ def results(
     from ksim.study.sweep.select import chosen
     from ksim.study.sweep.store import opened, store_at
 
+    if as_json and pivot is not None:
+        raise click.UsageError("--pivot is a table for people: leave --json out")
+    for path in (csv_path, parquet_path):
+        if path is not None and path.resolve() == store_at(file).resolve():
+            raise click.UsageError(f"{path} is the store itself")
     with opened(store_at(file)) as store:
+        done = len(store.places())
+        if done < store.points:
+            click.echo(f"{done} of {store.points} points are done so far", err=True)
         rows = chosen(store, [_condition(text) for text in conditions], measures)
         about: dict[str, Any] = store.about
         columns = store.columns

@@ -42,7 +42,8 @@ def show_pivot(printer: Printer, rows: Sequence[Row], columns: Sequence[str], by
     known = [*columns, "strategy", "measure"]
     if by not in known:
         raise ScenarioError(f"--pivot {by}: no such column{nearest(by, known)} (known: {', '.join(known)})")
-    others = [column for column in known if column != by]
+    methods = {row["method"] for row in rows}
+    others = [column for column in known if column != by] + (["method"] if len(methods) > 1 else [])
     values = list(dict.fromkeys(_text(row, by) for row in rows))
     lines: dict[tuple[str, ...], dict[str, str]] = {}
     for row in rows:

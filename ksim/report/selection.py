@@ -17,7 +17,10 @@ def show_selection(printer: Printer, found: Selection, measure: str, indifferenc
     head = ["configuration", measure, "dropped"]
     if found.method == "exact":
         printer.table("Exact values", head[:2], [line[:2] for line in body])
-        printer.line(f"{found.winner} is the best, for certain.")
+        if len(found.survivors) > 1:
+            printer.line(f"Equally good, and better than all others: {'; '.join(found.survivors)}.")
+        else:
+            printer.line(f"{found.winner} is the best, for certain.")
         return
     printer.table(f"{found.method}, {found.replications} replications of all together", head, body)
     if found.winner is None:

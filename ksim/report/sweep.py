@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 from ksim.report.pages import block
 from ksim.report.rows import COLUMNS, Row
 from ksim.report.text import Printer, show_points
+from ksim.study.rarities import question_of
 from ksim.study.results import json_text
 from ksim.study.sweep.cells import rows_of
-from ksim.study.sweep.plan import Plan
+from ksim.study.sweep.plan import Plan, alternatives
 from ksim.study.sweep.store import Store
 from ksim.study.sweep.verdict import HIGHER_IS_BETTER, influences, objective_of, winners
 
 MOST_COLUMNS = 4
+MOST_NOTES = 8
 MOST_POINTS = 40
 """Points in a summary; ``ksim results`` shows more."""
 
@@ -27,19 +29,21 @@ class Content(NamedTuple):
     store: Store
     rows: list[Row]
     points: int
-    notes: list[str]
+    notes: dict[str, int]
+    """How many points have said it."""
 
 
 def content_of(store: Store) -> Content:
     """All of a store. Raises StoreError if it is damaged."""
     rows: list[Row] = []
-    notes: dict[str, None] = {}
+    notes: dict[str, int] = {}
     points = 0
     for cell, parameters in store.cells():
         rows += [parameters | row for row in rows_of(cell)]
-        notes |= dict.fromkeys(cell.notes)
+        for note in cell.notes:
+            notes[note] = notes.get(note, 0) + 1
         points += 1
-    return Content(store, rows, points, list(notes))
+    return Content(store, rows, points, notes)
 
 
 def files_of(content: Content, answer: str) -> Iterator[tuple[str, str]]:
@@ -74,11 +78,14 @@ def show_sweep(printer: Printer, plan: Plan, content: Content) -> None:
     show_influences(printer, plan, rows, measure)
     if rows and plan.design.kind != "one-at-a-time":  # whose table of factors says all of it
         shown = first_points(rows, store.columns)
-        show_points(printer, [_named(row, plan) for row in shown], {name: name for name in plan.how.measures})
+        asked = [*plan.how.measures, *(question_of(text).measure for text in plan.how.rare)]
+        show_points(printer, [_named(row, plan) for row in shown], {name: name for name in asked})
         if content.points > MOST_POINTS:
             printer.line(f"The first {MOST_POINTS} points; ksim results {store.path} shows all.")
-    for note in content.notes:
-        printer.line(f"Note: {note}.")
+    for note, many in list(content.notes.items())[:MOST_NOTES]:
+        printer.line(f"Note: {note}." if many == content.points else f"Note, of {many} points: {note}.")
+    if len(content.notes) > MOST_NOTES:
+        printer.line(f"... and {len(content.notes) - MOST_NOTES} more notes on single points, in {store.path}.")
 
 
 def _named(row: Row, plan: Plan) -> Row:
@@ -103,16 +110,20 @@ def first_points(rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
 
 
 def show_winners(printer: Printer, plan: Plan, rows: Sequence[Row], measure: str) -> None:
-    """At how many points each alternative is the best."""
-    found = winners(rows, plan.columns, measure)
+    """At how many points each alternative is the best, and where that is not sure."""
+    found = winners(rows, plan.columns, measure, alternatives(plan.how))
     if not found:
         return
     way = "highest" if measure in HIGHER_IS_BETTER else "lowest"
     counts: dict[str, int] = {}
-    for name in found.values():
+    for winner in found.values():
+        name = winner.names[0] if len(winner.names) == 1 else f"equally {' and '.join(winner.names)}"
         counts[name] = counts.get(name, 0) + 1
     best = ", ".join(f"{name} at {many} of {len(found)}" for name, many in sorted(counts.items(), key=lambda i: -i[1]))
     printer.line(f"Best ({way} {measure}): {best} points.")
+    unsure = sum(len(winner.names) == 1 and not winner.is_sure for winner in found.values())
+    if unsure:
+        printer.line(f"At {unsure} of them the interval of another reaches the best: more replications would tell.")
 
 
 def show_influences(printer: Printer, plan: Plan, rows: Sequence[Row], measure: str) -> None:

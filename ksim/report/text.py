@@ -183,6 +183,8 @@ def show_points(printer: Printer, rows: Sequence[Row], shows: Mapping[str, str])
     for values, own in groups.items():
         found = Lookup(own)
         for name in alternatives:
+            if not any(found.best(name, measure) for measure in shows):
+                continue  # it is no alternative at this point
             cells = [cell(found.sampled(name, measure), found.exact(name, measure)) for measure in shows]
             body.append([*values, *([name] if len(alternatives) > 1 else []), *cells])
     head = [*parameters_of(rows[0]), *(["variant"] if len(alternatives) > 1 else []), *shows.values()]

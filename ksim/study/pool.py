@@ -12,7 +12,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
+from multiprocessing import forkserver
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
@@ -141,8 +143,24 @@ def processes(workers: int, initializer: Callable[..., None], arguments: tuple[A
     """A pool of processes that begin with ``initializer``, which has to call ``at_birth``."""
     kinds = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in kinds else None)
-    context.set_forkserver_preload(["__main__", initializer.__module__])  # imported once, and not by each worker
+    if "forkserver" in kinds:
+        context.set_forkserver_preload(["__main__", initializer.__module__])  # imported once, and not by each worker
+        with _deaf_to_ctrl_c():
+            forkserver.ensure_running()
     return ProcessPoolExecutor(workers, mp_context=context, initializer=initializer, initargs=arguments)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """What is started here ignores Ctrl-C from its first moment on, and not only when it is ready."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def end(pool: ProcessPoolExecutor, *, at_once: bool) -> None:

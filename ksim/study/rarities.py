@@ -74,6 +74,12 @@ def answers(
             yield measure, value
 
 
+def check_questions(layout: Layout, texts: Sequence[str]) -> None:
+    """Raises ScenarioError for a question about something that a lifecycle does not have."""
+    for _, question in _fitting(layout, texts):
+        question.asked(layout)
+
+
 def _fitting(layout: Layout, texts: Sequence[str]) -> Iterator[tuple[str, Question]]:
     """Measures, and the questions behind them that make sense here: a strategy may be one that has no vmcore."""
     missing = EVENTS - set(layout.events)

@@ -44,6 +44,8 @@ AT_ONCE = 16
 class Selection:
     """``winner`` is None where several ``survivors`` are left, since the most replications or the budget were spent.
 
+    Of exact values the survivors are those that are equally good, the winner the first of them.
+
     ``replications`` of all alternatives together, up to the decision; ``dropped``: after how many of its own each went.
     ``saving``: how many times as many independent replications would have taken, for each alternative against the
     winner or leader: Var(X) + Var(Y) over Var(X - Y), all pairs together; None: exact, or nothing varies.
@@ -91,7 +93,8 @@ def select(
     exact = _exactly(job, measure) if try_exact else None
     if exact is not None:
         winner = min(names, key=lambda name: sign * exact[name])
-        return Selection(winner, (winner,), exact, {}, 0, None, "exact")
+        equal = tuple(name for name in names if exact[name] == exact[winner])
+        return Selection(winner, equal, exact, {}, 0, None, "exact")
     stage = Stage(job, column, sign * scale, workers, progress, most)
     race = Race(names, probability, indifference)
     for row in stage.first(names):

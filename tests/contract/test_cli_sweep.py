@@ -84,7 +84,44 @@ def test_results_filters_pivots_and_exports(ksim, study: Path, tmp_path: Path) -
     assert about["command"] == "ksim sweep mine.toml"
 
 
+def test_what_cannot_be_computed_is_named_and_the_rest_is_written(ksim, study: Path, tmp_path: Path) -> None:
+    study.write_text(STUDY.replace('"300 s"', '"300 s", "-3 s"'))
+    done = ksim("sweep", "mine.toml", "--out", "out")
+    assert done.code == 3
+    assert "point 5 (host.boot.firmware=-3 s, kernel.panic_on_oops=0): " in done.err
+    assert "4 of 6 points are done; for the others, the study has to change" in done.err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+
+
+def test_notes_of_some_points_are_no_notes_of_all(ksim, study: Path) -> None:
+    out = ksim("sweep", "mine.toml", "--out", "out").out
+    assert "Note, of 2 points: changes nothing in what can happen here: kernel.panic_on_oops = 1." in out
+
+
+def test_strategies_as_a_factor_are_no_alternatives(ksim, study: Path) -> None:
+    study.write_text(
+        'scenario = "rack-server"\nmeasures = ["availability"]\n'
+        '[factors]\nrecovery.strategy = ["kdump", "full_reboot"]\n'
+    )
+    out = ksim("sweep", "mine.toml", "--out", "out").out
+    assert "Best" not in out
+    assert len([line for line in out.splitlines() if "0.9999" in line]) == 2
+
+
+def test_best_names_all_that_are_equally_good(ksim, study: Path) -> None:
+    study.write_text(STUDY.replace('"kexec_reboot"]', '"kdump"]'))
+    out = ksim("best", "mine.toml", "--measure", "hardware_downtime_min_per_year", "--indifference", "1 min/y").out
+    assert "is the best, for certain" in out or "Equally good, and better than all others: " in out
+    study.write_text(STUDY.replace("[0, 1]", "[0, 1]\nname = ['a', 'b']"))
+    done = ksim("best", "mine.toml", "--measure", "outages_per_year", "--indifference", "1 /y")
+    assert (done.code, "factor name: the scenario ignores it" in done.err) == (2, True)
+
+
 WRONG = {
+    ("results", "out", "--pivot", "strategy", "--json"): "leave --json out",
+    ("results", "out", "--csv", "out/sweep.sqlite"): "is the store itself",
+    ("results", "out", "--where", "measure=vmcore_captured", "--measure", "software_downtime_min_per_year"): "together",
+    ("sweep", "mine.toml", "--set", "host.boot.firmware=5 s"): "varied, and set: host.boot.firmware=5 s",
     ("results", "out", "--where", "host.cpu=1"): "no column 'host.cpu'",
     ("results", "out", "--where", "host.boot.firmware=61 s"): "did you mean '60 s'",
     ("results", "out", "--measure", "availability"): "no row has measure=availability",
@@ -105,6 +142,7 @@ WRONG = {
     ("best", "mine.toml", "--measure", "outage_s_p95", "--indifference", "1 s"): "is no mean",
     ("best", "mine.toml", "--measure", "downtime_min_per_year", "--indifference", "2 %"): "a difference with its unit",
     ("best", "mine.toml", "--measure", "downtime_min_per_year", "--indifference", "2 s"): "does not fit",
+    ("best", "mine.toml", "--measure", "availability", "--indifference", "1 s"): "which has no unit",
 }  # fmt: skip
 
 

@@ -54,6 +54,11 @@ def test_one_at_a_time_begins_with_the_scenario_as_it_stands(tmp_path: Path) -> 
     ]  # fmt: skip
 
 
+def test_an_empty_text_is_a_value_like_others(tmp_path: Path) -> None:
+    found = plan(tmp_path, HEAD + '[design]\nkind = "one-at-a-time"\n[factors]\nlinux.cmdline = ["", "panic=-1"]\n')
+    assert [found.parameters(i)["linux.cmdline"] for i in range(3)] == ["", '""', "panic=-1"]
+
+
 def test_a_list_has_the_points_that_it_names(tmp_path: Path) -> None:
     text = '[design]\nkind = "list"\n[[points]]\nhost.cpus = 2\n[[points]]\nhost.boot.firmware = "1 min"\n'
     found = plan(tmp_path, HEAD + text)
@@ -123,7 +128,13 @@ BAD = {
     HEAD + "[variants]\na = {}\n" + FACTORS: "a variant without settings",
     HEAD + 'strategies = ["kdump"]\nvariants = { a = { "host.cpus" = 2 } }\n' + FACTORS: "either the one or",
     2 * HOST + FACTORS: "two hosts are named 'a'",
-    HOST + 'factors = { "host.boot.firmware" = ["1 s"] }\n' + FACTORS: "a factor of the study",
+    HOST + 'factors = { "host.boot.firmware" = ["1 s"] }\n' + FACTORS: "varied twice",
+    HEAD + "measures = []\n" + FACTORS: "at least 1 item",
+    HEAD + '[factors]\nconfidence = [0.9, 0.99]\n': "this is a column of every table",
+    HEAD + FACTORS + '"host.boot.\\"firmware\\"" = ["30 s", "90 s"]\n': "varied twice",
+    HEAD + '[factors]\nkernel.panic_on_oops = [0, 1]\nlinux.sysctl."kernel.panic_on_oops" = [0, 1]\n': "varied twice",
+    HEAD + "set = { host = { boot = { firmware = '5 s' } } }\n" + FACTORS: "varied, and set: host.boot.firmware",
+    HEAD + "variants = { a = { host.boot.firmware = '5 s' } }\n" + FACTORS: "varied, and set by variant 'a'",
     "scenario = [\n": "not valid TOML",
 }  # fmt: skip
 
@@ -159,10 +170,30 @@ def test_a_factor_that_measures_nothing_is_refused(tmp_path: Path, factor: str, 
     assert wanted in str(caught.value)
 
 
+BEFORE_ANY_WORK = {
+    'precision = { software_downtime_min_per_year = "2 s" }\n': "a precision in 's' does not fit",
+    'rare = ["foo per year"]\n': "'foo' is no event and no node",
+}
+
+
+@pytest.mark.parametrize(("head", "wanted"), BEFORE_ANY_WORK.items(), ids=list(BEFORE_ANY_WORK))
+def test_questions_that_make_no_sense_are_refused_before_any_work(tmp_path: Path, head: str, wanted: str) -> None:
+    with pytest.raises(ScenarioError, match=wanted):
+        check_factors(plan(tmp_path, HEAD + head + FACTORS))
+
+
 MATTERS = {
     '"kernel.panic_on_oops" = [0, 1]\n': "",
     "seed = [1, 2]\n": 'engine = "compiled"\n',
     'horizon = ["1 y", "2 y"]\n': 'measures = ["downtime_min_in_horizon"]\n',
+    # beside variants, each of which has its own settings
+    '"host.boot.firmware" = ["60 s", "61 s"]\n': (
+        "variants = { a = { kernel.panic_on_oops = 0 }, b = { host.cpus = 2 } }\n"
+    ),
+    # one value of many
+    '"kernel.oops_limit" = [10000, 9000, 8000, 7000, 6000, 5000, 4000, 3000, 1, 2000]\n': (
+        "set = { kernel.panic_on_oops = 0 }\n"
+    ),
     # memory matters to kdump alone
     '"host.memory" = ["64 GB", "1 TB"]\n': 'strategies = ["full_reboot", "kdump"]\n',
 }

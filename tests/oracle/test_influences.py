@@ -29,7 +29,17 @@ def rows_of(plan: Plan, **functions: Callable[[float, float, float], float]) -> 
         own = plan.parameters(place)
         x = [float(own[key] or 0.5) for key in FACTORS]
         for name, function in functions.items():
-            rows.append({**own, "strategy": name, "baseline": "", "measure": MEASURE, "estimate": function(*x)})
+            rows.append(
+                {
+                    **own,
+                    "strategy": name,
+                    "baseline": "",
+                    "measure": MEASURE,
+                    "estimate": function(*x),
+                    "half_width": 0.0,
+                    "method": "exact",
+                }
+            )
     return rows
 
 
@@ -91,10 +101,28 @@ def test_one_at_a_time_tells_who_flips_the_conclusion(tmp_path: Path) -> None:
     assert lines["kexec.hangs"] == ("1.5", "1.5", "0", "0.5", "-")
     assert "Nothing comes of recovery.root_fails." in influence.says
     assert influence.says[-1].endswith("1 of them could flip that: kexec.success.")
-    best = winners(rows, own.columns, MEASURE)
-    assert list(best.values()).count("full_reboot") == 1
+    best = winners(rows, own.columns, MEASURE, ("full_reboot", "kdump"))
+    assert [winner.names for winner in best.values()].count(("full_reboot",)) == 1
+    assert winners(rows, own.columns, MEASURE, ()) == {}
 
 
 def test_a_design_that_is_not_complete_gives_no_indices(tmp_path: Path) -> None:
     own = plan(tmp_path, 'kind = "morris"\npoints = 4')
     assert list(influences(own, rows_of(own, auto=lambda a, b, c: a)[:-1], MEASURE)) == []
+
+
+def test_winners_are_told_by_exact_values_and_by_nothing_else_where_these_are(tmp_path: Path) -> None:
+    strategies = 'strategies = ["full_reboot", "kdump"]\n'
+    own = plan(tmp_path, 'kind = "grid"', strategies)
+    exact = rows_of(own, full_reboot=lambda a, b, c: 2.0, kdump=lambda a, b, c: 3.0)
+    lucky = [{**row, "method": "compiled", "estimate": 5.0 - row["estimate"], "half_width": 1.5} for row in exact]
+    names = ("full_reboot", "kdump")
+    told = winners([*exact, *lucky], own.columns, MEASURE, names)
+    assert {(w.names, w.is_sure) for w in told.values()} == {(("full_reboot",), True)}
+    # samples alone: the other one leads, and no interval parts them
+    told = winners(lucky, own.columns, MEASURE, names)
+    assert {(w.names, w.is_sure) for w in told.values()} == {(("kdump",), False)}
+    level = [{**row, "estimate": 1.0} for row in exact]
+    assert {w.names for w in winners(level, own.columns, MEASURE, names).values()} == {names}
+    # exact for one, sampled for the other: nothing can be said
+    assert winners([*exact[::2], *lucky[1::2]], own.columns, MEASURE, names) == {}

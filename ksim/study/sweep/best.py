@@ -13,6 +13,7 @@ from ksim.study.pool import Progress
 from ksim.study.replicate import Job
 from ksim.study.selection import Selection, select
 from ksim.study.sequential import Target
+from ksim.study.sweep.matters import check_factors
 from ksim.study.sweep.plan import Plan
 from ksim.study.sweep.verdict import HIGHER_IS_BETTER
 
@@ -35,6 +36,7 @@ def best_of(
     ``indifference``: a difference of the measure that does not matter, with its unit. Raises ScenarioError for another
     unit, for fewer than two or more than MOST configurations, and where seed or horizon are not the same for all.
     """
+    check_factors(plan)
     lives, seeds, horizons = _configurations(plan)
     if len({*seeds}) > 1 or len({*horizons}) > 1:
         raise ScenarioError("the configurations differ in seed or horizon: they would not meet the same draws")
@@ -45,7 +47,9 @@ def best_of(
         units = measures.units(life, horizons[0])
         if measure not in units:
             raise ScenarioError(f"{name}: there is no measure '{measure}'")
-        target.check(measure, units[measure])
+        if target.unit != units[measure]:
+            unit = units[measure] if units[measure] != "1" else "no unit"
+            raise ScenarioError(f"an indifference of '{indifference}' does not fit '{measure}', which has {unit}")
     engine = plan.how.engine
     reader, _ = reader_of("compiled" if engine == "exact" else engine, horizons[0])
     return select(
@@ -75,6 +79,8 @@ def _configurations(plan: Plan) -> tuple[dict[str, Lifecycle], list[int], list[f
             scenario = task.text.load((*task.overrides, *settings)).scenario
             for strategy in plan.how.strategies or (None,):
                 name = ", ".join(part for part in (values, variant or strategy) if part) or scenario.name
+                if name in lives:
+                    raise ScenarioError(f"two configurations are named '{name}'")
                 lives[name] = lifecycle(scenario, strategy)
                 seeds.append(scenario.seed)
                 horizons.append(scenario.horizon)

@@ -15,6 +15,7 @@ from typing import Any
 from ksim.chance.distributions import Constant, scaled
 from ksim.chance.grammar import parse_law
 from ksim.errors import ScenarioError, UnitError
+from ksim.model.layers import override
 
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z/]*)\s*\Z")
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
@@ -120,6 +121,21 @@ def law_with_mean(law: str, mean: str) -> str:
     return str(scaled(old, new.value / old.mean))
 
 
+def path_of(key: str) -> tuple[str, ...]:
+    """The place of a key in a scenario, however it is spelled. Raises ScenarioError for what is none."""
+    path, inside = [], override(f"{key}=0")
+    while isinstance(inside, dict):
+        (name, inside), *_ = inside.items()
+        path.append(name)
+    return tuple(path)
+
+
+def collide(one: str, other: str) -> bool:
+    """Whether two keys are about the same thing: equal, or one of them a table around the other."""
+    a, b = path_of(one), path_of(other)
+    return a[: len(b)] == b or b[: len(a)] == a
+
+
 def settings(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted key, value) of a table in which tables may lie."""
     for name, value in table.items():
@@ -146,5 +162,5 @@ def toml(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as a table shows it: texts without quotes."""
-    return value if isinstance(value, str) else toml(value)
+    """A value as a table shows it: texts without quotes, but for the empty one."""
+    return value if isinstance(value, str) and value else toml(value)

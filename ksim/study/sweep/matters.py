@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ksim.errors import KsimError, NotSolvable, ScenarioError
+from ksim.errors import KsimError, NotSolvable, ScenarioError, nearest
 from ksim.exact.solve import Solution
 from ksim.model.compose import lifecycle
 from ksim.model.lifecycle import Lifecycle
-from ksim.model.loader import Loaded
+from ksim.model.scenario import Scenario
+from ksim.study import measures
+from ksim.study.rarities import check_questions
+from ksim.study.sequential import Target
 from ksim.study.sweep.factors import Levels, Range
 from ksim.study.sweep.plan import Host, How, Plan
 from ksim.study.tails import is_tail
 
 CONTEXTS = 12
 """Points of the design, evenly spread, at which a factor may show that it matters."""
-LEVELS = 8
+LEVELS = 32
+"""Values of a factor that are looked at, evenly spread, both ends among them."""
 
 
 def check_factors(plan: Plan) -> None:
@@ -26,6 +30,8 @@ def check_factors(plan: Plan) -> None:
         contexts = [(), *own[:: max(1, len(own) // CONTEXTS)]]
         for key, values in _factors(host):
             _check(plan.how, host, key, values, contexts)
+        if plan.how.precision or plan.how.rare:
+            _check_questions(plan.how, host, own[0])
 
 
 def _factors(host: Host) -> Iterator[tuple[str, Sequence[str]]]:
@@ -40,12 +46,17 @@ def _factors(host: Host) -> Iterator[tuple[str, Sequence[str]]]:
         for (key, _), setting in zip(point.parameters, point.overrides, strict=True):
             listed.setdefault(key, {"": None})[setting] = None
     for key, found in listed.items():
-        yield key, list(found)[:LEVELS]
+        yield key, _spread(list(found))
 
 
 def _levels(factor: Levels) -> list[str]:
-    many = range(len(factor.texts))
-    return [factor.setting(i) for i in many][:LEVELS] + ([""] if len(many) == 1 else [])
+    found = [factor.setting(i) for i in range(len(factor.texts))]
+    return _spread(found) if len(found) > 1 else [*found, ""]
+
+
+def _spread(values: list[str]) -> list[str]:
+    last = min(LEVELS, len(values)) - 1
+    return [values[round(i * (len(values) - 1) / max(1, last))] for i in range(last + 1)]
 
 
 def _check(how: How, host: Host, key: str, values: Sequence[str], contexts: Sequence[tuple[str, ...]]) -> None:
@@ -55,7 +66,7 @@ def _check(how: How, host: Host, key: str, values: Sequence[str], contexts: Sequ
         seen: list[Any] = []
         for value in values:
             try:
-                found = _what_counts(how, host.text.load((*host.settings, *rest, *([value] if value else []))), host)
+                found = _what_counts(how, host, (*rest, *([value] if value else [])))
             except KsimError as error:
                 problem = problem or error
                 continue
@@ -68,20 +79,36 @@ def _check(how: How, host: Host, key: str, values: Sequence[str], contexts: Sequ
     raise ScenarioError(f"factor {key}: the scenario{name} ignores it, so it would measure nothing")
 
 
-def _what_counts(how: How, loaded: Loaded, host: Host) -> Any:
+def _what_counts(how: How, host: Host, overrides: tuple[str, ...]) -> Any:
     """All of a scenario that the asked measures can depend on."""
-    scenario = loaded.scenario
-    if how.variants:
-        own = [host.text.load((*host.settings, *settings)) for settings in how.variants.values()]
-        graphs = [lifecycle(variant.scenario) for variant in own]
-    else:
-        graphs = [lifecycle(scenario, name) for name in how.strategies or (None,)]
+    scenario, graphs = _graphs(how, host, overrides)
     run: tuple[Any, ...] = ()
     if _is_sampled(how, graphs):
         run = (scenario.seed, scenario.replications, scenario.confidence, scenario.horizon)
     elif "downtime_min_in_horizon" in how.measures:
         run = (scenario.horizon,)
     return graphs, run
+
+
+def _graphs(how: How, host: Host, overrides: tuple[str, ...]) -> tuple[Scenario, list[Lifecycle]]:
+    """The scenario of a point, and the lifecycles that are compared there."""
+    scenario = host.text.load((*host.settings, *overrides)).scenario
+    if not how.variants:
+        return scenario, [lifecycle(scenario, name) for name in how.strategies or (None,)]
+    variants = [host.text.load((*host.settings, *overrides, *settings)) for settings in how.variants.values()]
+    return scenario, [lifecycle(variant.scenario) for variant in variants]
+
+
+def _check_questions(how: How, host: Host, overrides: tuple[str, ...]) -> None:
+    """Raises ScenarioError for a precision in another unit, and for what none of the lifecycles has."""
+    scenario, graphs = _graphs(how, host, overrides)
+    units = {name: unit for graph in graphs for name, unit in measures.units(graph, scenario.horizon).items()}
+    for measure, text in how.precision.items():
+        if measure not in units:
+            raise ScenarioError(f"precision: {measure} cannot be sampled here{nearest(measure, units)}")
+        Target.parse(text).check(measure, units[measure])
+    for graph in graphs:
+        check_questions(graph.layout, how.rare)
 
 
 def _is_sampled(how: How, graphs: Sequence[Lifecycle]) -> bool:

@@ -27,4 +27,7 @@ def chosen(store: Store, conditions: Sequence[tuple[str, str]] = (), measures: S
             raise ScenarioError(f"no row has {column}={value}{nearest(value, values)} (there are: {shown})")
     for column, value in conditions:
         rows = [row for row in rows if str(row[column]) == value]
-    return [row for row in rows if not measures or row["measure"] in measures]
+    rows = [row for row in rows if not measures or row["measure"] in measures]
+    if wanted and not rows:
+        raise ScenarioError("no row has all of that together")
+    return rows

@@ -138,7 +138,9 @@ def create(path: Path, about: Mapping[str, Any]) -> Store:
 def opened(path: Path, *, to_write: bool = False) -> Store:
     """A store that is there. Raises StoreError for what is none, or damaged, or of another version."""
     if not path.is_file():
-        raise StoreError(f"{path}: there is no such store of a sweep")
+        shards = sorted(found.name for found in path.parent.glob("sweep.*of*.sqlite"))
+        more = f" (there are shards, for ksim merge: {', '.join(shards[:5])})" if shards else ""
+        raise StoreError(f"{path}: there is no such store of a sweep{more}")
     with named(path):
         connection = _connect(path, read_only=not to_write)
         try:

@@ -27,9 +27,10 @@ from ksim.study.engine import Engine
 from ksim.study.measures import check_name
 from ksim.study.rarities import question_of
 from ksim.study.sequential import Target
+from ksim.study.sweep.cells import CELL_COLUMNS
 from ksim.study.sweep.designs import SAMPLED, Design, Kind, Point, check_salib
-from ksim.study.sweep.factors import Factor, Levels, Range, levels_of, range_of, settings, shown
-from ksim.study.sweep.plan import DEFAULT_MEASURES, Host, How, Plan, check_strategies
+from ksim.study.sweep.factors import Factor, Levels, Range, collide, levels_of, range_of, settings, shown
+from ksim.study.sweep.plan import DEFAULT_MEASURES, HOST, Host, How, Plan, check_strategies
 from ksim.units import duration_s
 
 RUN_KEYS = ("seed", "horizon", "replications", "confidence")
@@ -83,7 +84,7 @@ class StudyTable(Table):
     points: tuple[dict[str, Any], ...] = ()
     strategies: tuple[Name, ...] = ()
     variants: dict[Name, dict[str, Any]] = Field(default_factory=dict)
-    measures: tuple[Name, ...] = DEFAULT_MEASURES
+    measures: tuple[Name, ...] = Field(default=DEFAULT_MEASURES, min_length=1)
     engine: Engine = "auto"
     precision: dict[Name, Name] = Field(default_factory=dict)
     rare: tuple[Name, ...] = ()
@@ -176,12 +177,25 @@ class _Reader:
             own = [*common, *self._settings(host.set, ("hosts", "set")), *self._overrides]
             self._try(where, lambda text=text, own=own: text.load(own))
             factors = (*self._factors(table.factors, ("factors",)), *self._factors(host.factors, ("hosts", "factors")))
-            keys = [factor.key for factor in factors]
-            for key in keys:
-                if keys.count(key) > 1:
-                    self._fail(("hosts", "factors"), f"{key}: a factor of the study and of host '{host.name}'")
             points = tuple(self._listed(table.points)) if design.kind == "list" else ()
+            keys = [*(factor.key for factor in factors), *dict.fromkeys(k for p in points for k, _ in p.parameters)]
+            self._check_keys(keys, own, table.variants)
             yield Host(host.name, text, tuple(own), factors, points)
+
+    def _check_keys(self, keys: Sequence[str], own: Sequence[str], variants: Mapping[str, Mapping[str, Any]]) -> None:
+        """What is varied is varied once, and set nowhere else."""
+        for i, key in enumerate(keys):
+            if key in (HOST, *CELL_COLUMNS):
+                self._fail(("factors", key), "this is a column of every table: make a study for each value of it")
+            for other in keys[:i]:
+                if self._try(("factors", key), lambda key=key, other=other: collide(key, other)):
+                    self._fail(("factors", key), f"varied twice: {other} is the same, or a part of it")
+            for setting in own:
+                if collide(key, setting.partition("=")[0]):
+                    self._fail(("factors", key), f"varied, and set: {setting}")
+            for name, table in variants.items():
+                if any(collide(key, one) for one, _ in settings(table)):
+                    self._fail(("factors", key), f"varied, and set by variant '{name}'")
 
     def _beside(self, name: str) -> str:
         """A path is meant from where the study file lies."""

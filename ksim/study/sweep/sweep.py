@@ -49,6 +49,11 @@ class State:
     def is_whole(self) -> bool:
         return self.done == self.points
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left that could still be computed."""
+        return self.done + len(self.failed or {}) == self.points
+
 
 Report = Callable[[State], None]
 
@@ -173,7 +178,7 @@ def _keep(
     state.done += len(cells)
     state.computed += len(cells)
     assert state.failed is not None
-    state.failed |= {failed.place: failed.reason for failed in found if isinstance(failed, Failed)}
+    state.failed |= {place: one.reason for one in found if isinstance(one, Failed) for place in leaders[one.place]}
     for cell in own:
         for row in rows_of(cell):
             if row["half_width"] and row["estimate"] and row["method"] != "exact" and not row["baseline"]:

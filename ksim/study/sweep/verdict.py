@@ -41,27 +41,54 @@ def objective_of(how: How) -> str:
     return OBJECTIVE if OBJECTIVE in how.measures else how.measures[0]
 
 
-def winners(rows: Sequence[Row], columns: Sequence[str], measure: str) -> dict[tuple[str, ...], str]:
-    """The best alternative by point; empty where nothing is compared. Among equals the first."""
-    sign = -1.0 if measure in HIGHER_IS_BETTER else 1.0
-    best: dict[tuple[str, ...], tuple[float, str]] = {}
-    compared: set[str] = set()
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """The best alternatives of a point, several where they are equal; ``is_sure``: no interval reaches the best."""
+
+    names: tuple[str, ...]
+    is_sure: bool
+
+
+def winners(
+    rows: Sequence[Row], columns: Sequence[str], measure: str, names: Sequence[str]
+) -> dict[tuple[str, ...], Winner]:
+    """The best of the alternatives ``names`` by point, where all of them have an exact value or all a sampled one."""
+    if len(names) < 2:
+        return {}
+    points: dict[tuple[str, ...], dict[tuple[str, bool], Row]] = {}
     for row in rows:
-        if row["measure"] != measure or row["baseline"]:
-            continue
-        compared.add(row["strategy"])
-        point = tuple(row[column] for column in columns)
-        value = sign * row["estimate"]
-        if point not in best or value < best[point][0]:
-            best[point] = value, row["strategy"]
-    return {point: name for point, (_, name) in best.items()} if len(compared) > 1 else {}
+        if row["measure"] == measure and not row["baseline"]:
+            point = points.setdefault(tuple(row[column] for column in columns), {})
+            point[row["strategy"], row["method"] == "exact"] = row
+    found = {}
+    for values, own in points.items():
+        for is_exact in (True, False):
+            if all((name, is_exact) in own for name in names):
+                found[values] = _winner({name: own[name, is_exact] for name in names}, measure)
+                break
+    return found
+
+
+def _winner(own: Mapping[str, Row], measure: str) -> Winner:
+    sign = -1.0 if measure in HIGHER_IS_BETTER else 1.0
+    values = {name: sign * row["estimate"] for name, row in own.items()}
+    best = min(values.values())
+    names = tuple(name for name, value in values.items() if value == best)
+    reach = [value - (own[name]["half_width"] or 0.0) for name, value in values.items() if name not in names]
+    upper = best + max(own[name]["half_width"] or 0.0 for name in names)
+    return Winner(names, all(value > upper for value in reach))
+
+
+def exact_first(rows: Sequence[Row]) -> list[Row]:
+    """Rows such that a later one of the same measure is the exact one."""
+    return sorted(rows, key=lambda row: row["method"] == "exact")
 
 
 def influences(plan: Plan, rows: Sequence[Row], measure: str) -> Iterator[Influence]:
     """By host and alternative, for designs that can tell."""
     kind = plan.design.kind
     for host in plan.hosts:
-        own = [row for row in rows if len(plan.hosts) == 1 or row[HOST] == host.name]
+        own = exact_first([row for row in rows if len(plan.hosts) == 1 or row[HOST] == host.name])
         if kind == "one-at-a-time":
             yield from _one_at_a_time(plan, host, own, measure)
         elif kind in ("morris", "sobol-indices"):
