@@ -23,6 +23,8 @@ from ksim.errors import KsimError
 J = TypeVar("J", contravariant=True)
 R = TypeVar("R", covariant=True)
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
 Piece = tuple[int, int]
 Progress = Callable[[int, int], None]
 """Called with (done, of)."""
@@ -130,7 +132,7 @@ def _parallel(job: T, hires: Hires[T, R], pieces: Sequence[Piece], workers: int)
     pool = processes(workers, _start, (hires, job))
     running: dict[Future[R], Piece] = {}
     try:
-        yield from _as_done(lambda piece: pool.submit(_run, piece), pieces, workers, running)
+        yield from _as_done(lambda piece: submit(pool, _run, piece), pieces, workers, running)
     except BrokenProcessPool:
         raise KsimError(
             "a worker process died (killed, out of memory, or a script without a __main__ guard); try one worker"
@@ -161,6 +163,27 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def submit(pool: ProcessPoolExecutor, function: Callable[[A], B], argument: A) -> Future[B]:
+    """Hands work over. That may start a process, which Ctrl-C in the middle of it would leave to itself."""
+    with _ctrl_c_later():
+        return pool.submit(function, argument)
+
+
+@contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def end(pool: ProcessPoolExecutor, *, at_once: bool) -> None:

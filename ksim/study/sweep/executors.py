@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Protocol
 
 from ksim.errors import KsimError, nearest
-from ksim.study.pool import at_birth, end, processes
+from ksim.study.pool import at_birth, end, processes, submit
 from ksim.study.sweep.cells import VERSIONS, Done, Failed, compute
 from ksim.study.sweep.plan import Task
 
@@ -73,7 +73,7 @@ class Local:
         return processes(self.workers, _at_birth)
 
     def submit(self, tasks: Sequence[Task]) -> Future[Done]:
-        return self._pool.submit(compute, tasks)
+        return submit(self._pool, compute, tasks)
 
     def mend(self) -> None:
         end(self._pool, at_once=True)
