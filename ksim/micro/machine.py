@@ -122,7 +122,7 @@ class Boot:
 
     def draw(self, name: str) -> Callable[[], float]:
         """Uniform numbers of the stream ``micro NAME``."""
-        return self._stream(name, Array.tolist)
+        return self._stream(name, np.ndarray.tolist)
 
     def draw_ns(self, name: str, law: Law) -> Callable[[], int]:
         """Whole nanoseconds of a law in seconds."""
