@@ -23,6 +23,8 @@ def tracked() -> list[Path]:
 
 @pytest.mark.parametrize("words", [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)], ids=" ".join)
 def test_checker_is_clean(words: tuple[str, ...]) -> None:
+    if words == ("mypy",) and sys.version_info[:2] > (3, 11):
+        pytest.skip("types are checked with the packages of Python 3.11; later ones get other stubs of NumPy")
     done = run(*words)
     assert done.returncode == 0, done.stdout + done.stderr
 
