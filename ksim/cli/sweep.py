@@ -116,7 +116,7 @@ def _finish(plan: Plan, directory: Path, shard: str, state: State, left_out: lis
             click.echo(f"{state.done} of {state.points} points of shard {shard} in {store.path}", err=as_json)
     if left_out:
         click.echo(f"Note: no range is known of {', '.join(left_out)}.", err=True)
-    failed = state.failed or {}
+    failed = state.failed
     for place, reason in sorted(failed.items())[:MOST_FAILED]:
         click.echo(f"ksim: {plan.named(place)}: {reason}", err=True)
     if len(failed) > MOST_FAILED:
@@ -163,7 +163,7 @@ def results(
     from ksim.report.results import export_csv, export_parquet, show_pivot, show_rows
     from ksim.report.text import Printer
     from ksim.study.results import json_text
-    from ksim.study.sweep.select import chosen
+    from ksim.study.sweep.filter import chosen
     from ksim.study.sweep.store import opened, store_at
 
     if as_json and pivot is not None:

@@ -108,10 +108,7 @@ def test_strategies_as_a_factor_are_no_alternatives(ksim, study: Path) -> None:
     assert len([line for line in out.splitlines() if "0.9999" in line]) == 2
 
 
-def test_best_names_all_that_are_equally_good(ksim, study: Path) -> None:
-    study.write_text(STUDY.replace('"kexec_reboot"]', '"kdump"]'))
-    out = ksim("best", "mine.toml", "--measure", "hardware_downtime_min_per_year", "--indifference", "1 min/y").out
-    assert "is the best, for certain" in out or "Equally good, and better than all others: " in out
+def test_best_refuses_a_factor_that_measures_nothing(ksim, study: Path) -> None:
     study.write_text(STUDY.replace("[0, 1]", "[0, 1]\nname = ['a', 'b']"))
     done = ksim("best", "mine.toml", "--measure", "outages_per_year", "--indifference", "1 /y")
     assert (done.code, "factor name: the scenario ignores it" in done.err) == (2, True)

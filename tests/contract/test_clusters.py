@@ -154,6 +154,11 @@ BAD = {
 }
 
 
+def test_workers_are_not_for_clusters(study: Path, tmp_path: Path) -> None:
+    with pytest.raises(KsimError, match="has its own"):
+        sweep(plan_of(study), tmp_path / "out", Where(executor="dask://127.0.0.1:1", workers=2))
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(("name", "wanted"), BAD.items(), ids=list(BAD))
 def test_executors_that_are_not_there(study: Path, tmp_path: Path, name: str, wanted: str) -> None:

@@ -274,8 +274,10 @@ def test_a_full_disk_loses_nothing(study: Path, tmp_path: Path, monkeypatch: pyt
 
     def full(self: Store, cells: object) -> None:
         if kept:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
             with named(self.path):
-                raise sqlite3.OperationalError("database or disk is full")
+                raise error
         kept.append(1)
         add(self, cells)  # type: ignore[arg-type]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ksim.errors import ScenarioError
-from ksim.model.compose import lifecycle
 from ksim.model.lifecycle import Lifecycle
 from ksim.study import measures
 from ksim.study.engine import reader_of
@@ -74,14 +73,11 @@ def _configurations(plan: Plan) -> tuple[dict[str, Lifecycle], list[int], list[f
     seeds, horizons = [], []
     for place in range(len(plan.points)):
         values = ", ".join(f"{key}={value}" for key, value in plan.parameters(place).items() if value)
-        task = plan.task(place)
-        for variant, settings in (plan.how.variants or {"": ()}).items():
-            scenario = task.text.load((*task.overrides, *settings)).scenario
-            for strategy in plan.how.strategies or (None,):
-                name = ", ".join(part for part in (values, variant or strategy) if part) or scenario.name
-                if name in lives:
-                    raise ScenarioError(f"two configurations are named '{name}'")
-                lives[name] = lifecycle(scenario, strategy)
-                seeds.append(scenario.seed)
-                horizons.append(scenario.horizon)
+        for alternative, (scenario, life) in plan.task(place).lifecycles().items():
+            name = ", ".join(part for part in (values, alternative) if part) or scenario.name
+            if name in lives:
+                raise ScenarioError(f"two configurations are named '{name}'")
+            lives[name] = life
+            seeds.append(scenario.seed)
+            horizons.append(scenario.horizon)
     return lives, seeds, horizons

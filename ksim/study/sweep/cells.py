@@ -61,19 +61,13 @@ def compute(tasks: Sequence[Task]) -> Done:
 
 def _cell(task: Task) -> Cell | Failed:
     try:
-        loaded = _loaded(task)
+        loaded = task.loaded()
         study = _study(task.how, loaded)
     except KsimError as error:
         return Failed(task.place, str(error))
     rows = [[row[column] for column in CELL_COLUMNS] for row in study.rows]
     text = json.dumps(rows, allow_nan=False, separators=(",", ":"))
     return Cell(task.place, key_of(task.how, loaded), text, tuple(study.notes))
-
-
-def _loaded(task: Task) -> dict[str, Loaded]:
-    """The scenario of a point, or each of its variants."""
-    variants = task.how.variants or {"": ()}
-    return {name: task.text.load((*task.overrides, *settings)) for name, settings in variants.items()}
 
 
 def _study(how: How, loaded: dict[str, Loaded]) -> Study:

@@ -148,6 +148,8 @@ def executor_of(name: str, workers: int | None, cells: int) -> Executor:
     machine belongs to). Raises KsimError where nothing answers there."""
     kind, slashes, address = name.partition("://")
     if slashes and kind in CLUSTERS and address:
+        if workers is not None:
+            raise KsimError(f"--workers is for this machine: the cluster at {address} has its own")
         return CLUSTERS[kind](address)
     if name != "local":
         known = ("local", *(f"{kind}://HOST:PORT" for kind in CLUSTERS))

@@ -7,14 +7,13 @@ from typing import Any
 
 from ksim.errors import KsimError, NotSolvable, ScenarioError, nearest
 from ksim.exact.solve import Solution
-from ksim.model.compose import lifecycle
 from ksim.model.lifecycle import Lifecycle
 from ksim.model.scenario import Scenario
 from ksim.study import measures
 from ksim.study.rarities import check_questions
 from ksim.study.sequential import Target
 from ksim.study.sweep.factors import Levels, Range
-from ksim.study.sweep.plan import Host, How, Plan
+from ksim.study.sweep.plan import Host, How, Plan, Task
 from ksim.study.tails import is_tail
 
 CONTEXTS = 12
@@ -91,12 +90,9 @@ def _what_counts(how: How, host: Host, overrides: tuple[str, ...]) -> Any:
 
 
 def _graphs(how: How, host: Host, overrides: tuple[str, ...]) -> tuple[Scenario, list[Lifecycle]]:
-    """The scenario of a point, and the lifecycles that are compared there."""
-    scenario = host.text.load((*host.settings, *overrides)).scenario
-    if not how.variants:
-        return scenario, [lifecycle(scenario, name) for name in how.strategies or (None,)]
-    variants = [host.text.load((*host.settings, *overrides, *settings)) for settings in how.variants.values()]
-    return scenario, [lifecycle(variant.scenario) for variant in variants]
+    """The scenario of a point (the first of its variants), and the lifecycles that are compared there."""
+    found = list(Task(0, host.text, (*host.settings, *overrides), how).lifecycles().values())
+    return found[0][0], [graph for _, graph in found]
 
 
 def _check_questions(how: How, host: Host, overrides: tuple[str, ...]) -> None:

@@ -13,10 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from ksim.errors import ScenarioError, nearest
-from ksim.model.compose import recovery_strategies
+from ksim.model.compose import lifecycle, recovery_strategies
 from ksim.model.layers import short
+from ksim.model.lifecycle import Lifecycle
 from ksim.model.loader import Loaded, Text
-from ksim.model.scenario import MODEL_VERSION
+from ksim.model.scenario import MODEL_VERSION, Scenario
 from ksim.study.engine import Engine
 from ksim.study.replicate import collector_paused
 from ksim.study.sweep.designs import Design, Point, points_of, size_of
@@ -54,6 +55,19 @@ class Task:
     text: Text
     overrides: tuple[str, ...]
     how: How
+
+    def loaded(self) -> dict[str, Loaded]:
+        """The scenario of the point under an empty name, or each of its variants by name."""
+        variants = self.how.variants or {"": ()}
+        return {name: self.text.load((*self.overrides, *settings)) for name, settings in variants.items()}
+
+    def lifecycles(self) -> dict[str, tuple[Scenario, Lifecycle]]:
+        """What is compared there: by strategy, by variant, or the scenario alone under an empty name."""
+        return {
+            name or strategy or "": (one.scenario, lifecycle(one.scenario, strategy))
+            for name, one in self.loaded().items()
+            for strategy in self.how.strategies or (None,)
+        }
 
 
 @dataclass(frozen=True)

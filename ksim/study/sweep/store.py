@@ -181,7 +181,7 @@ def named(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if "disk" in str(error) and "malformed" not in str(error):  # is full, or has an I/O error
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             raise OSError(errno.ENOSPC, f"{path}: {error}") from None
         if isinstance(error, sqlite3.OperationalError):
             raise StoreError(f"{path}: {error}") from None

@@ -9,7 +9,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -42,7 +42,7 @@ class State:
     points: int
     done: int
     computed: int = 0
-    failed: dict[int, str] | None = None
+    failed: dict[int, str] = field(default_factory=dict)
     widest: float | None = None
 
     @property
@@ -52,7 +52,7 @@ class State:
     @property
     def is_over(self) -> bool:
         """Whether nothing is left that could still be computed."""
-        return self.done + len(self.failed or {}) == self.points
+        return self.done + len(self.failed) == self.points
 
 
 Report = Callable[[State], None]
@@ -85,7 +85,7 @@ def sweep(
         with opened(path) as store:
             check_is_of(store, plan)
             there = store.places()
-        state = State(len(wanted), len(there & set(wanted)), failed={})
+        state = State(len(wanted), len(there & set(wanted)))
         missing = [place for place in wanted if place not in there]
         if missing:
             with opened(path, to_write=True) as store:
@@ -177,7 +177,6 @@ def _keep(
     store.add((cell, plan.parameters(cell.place)) for cell in cells)
     state.done += len(cells)
     state.computed += len(cells)
-    assert state.failed is not None
     state.failed |= {place: one.reason for one in found if isinstance(one, Failed) for place in leaders[one.place]}
     for cell in own:
         for row in rows_of(cell):
